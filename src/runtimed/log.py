@@ -1,0 +1,55 @@
+"""Log: what the daemon did, in one file that turns over before it grows large."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from runtimed.errors import CacheUnusable, InvalidRequest
+
+MAX_BYTES = 5 * 1024 * 1024
+KEPT = 3
+FORMAT = "%(asctime)s.%(msecs)03d %(levelname)-7s %(name)s: %(message)s"
+DATE = "%Y-%m-%d %H:%M:%S"
+
+ROOT = logging.getLogger("runtimed")
+
+
+def configure(path: Path, level: str = "INFO", *, echo: bool = False) -> None:
+    """Send everything below ``runtimed`` to the file, and to stderr too if ``echo``; calling again replaces."""
+    if level not in logging.getLevelNamesMapping():
+        raise InvalidRequest(f"Unknown log level: {level}", hint="DEBUG, INFO, WARNING or ERROR")
+    close()
+    for handler in (_file(path), *([logging.StreamHandler(sys.stderr)] if echo else [])):
+        handler.setFormatter(logging.Formatter(FORMAT, DATE))
+        ROOT.addHandler(handler)
+    ROOT.setLevel(level)
+    ROOT.propagate = False
+
+
+def close() -> None:
+    for handler in list(ROOT.handlers):
+        ROOT.removeHandler(handler)
+        handler.close()
+
+
+def tail(path: Path, lines: int) -> list[str]:
+    """The last lines of a log, without reading the rest of it."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 400 * lines))
+            return file.read().decode(errors="replace").splitlines()[-lines:]
+    except FileNotFoundError:
+        return []
+
+
+def _file(path: Path) -> RotatingFileHandler:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return RotatingFileHandler(path, maxBytes=MAX_BYTES, backupCount=KEPT, encoding="utf-8", errors="backslashreplace")
+    except OSError as exc:
+        raise CacheUnusable(
+            f"Cannot write the log {path}: {exc.strerror or exc}", hint="set RUNTIMED_CACHE_DIR to a folder you may write"
+        ) from exc

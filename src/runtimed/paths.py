@@ -1,0 +1,175 @@
+"""Where things lie: the cache, the socket, and which notebook a text names; nteract's own sockets are known, never bound."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+
+from runtimed.errors import DaemonError, InvalidRequest
+
+NAME = "runtimed"
+SOCKET_NAME = "runtimed.sock"
+NTERACT_NAMES = ("runt", "runt-nightly")
+
+# A name is a notebook id for ever: this must never change.
+NOTEBOOK_NAMES = uuid.UUID("64d2ce61-6002-4fea-9b26-da8ca78d9e6d")
+
+# sockaddr_un.sun_path less its closing NUL.
+SOCKET_PATH_MAX = 103 if sys.platform == "darwin" else 107
+
+
+# ------------------------------------------------------------------ folders
+
+
+def cache_root() -> Path:
+    """The folder of all our daemons: ``$RUNTIMED_CACHE_DIR``, or ``runtimed`` in the user's cache."""
+    if chosen := os.environ.get("RUNTIMED_CACHE_DIR"):
+        return Path(chosen).expanduser().absolute()
+    return platformdirs.user_cache_path(NAME, appauthor=False)
+
+
+def cache_dir(socket_path: Path | None = None) -> Path:
+    """The folder of one daemon (rooms, log, lock), found from the socket it serves.
+
+    Daemons on different sockets never share a folder: two of them writing one change log would ruin it.
+    """
+    home = _home()
+    if socket_path is None or _absolute(socket_path) == home / SOCKET_NAME:
+        return home
+    return cache_root() / "sockets" / _digest(_absolute(socket_path))
+
+
+def environments_dir() -> Path:
+    """Content-addressed, so that all daemons of a user may share it: ``$RUNTIMED_ENV_DIR`` or beside them."""
+    if chosen := os.environ.get("RUNTIMED_ENV_DIR"):
+        return Path(chosen).expanduser().absolute()
+    return cache_root() / "environments"
+
+
+def log_path(socket_path: Path | None = None) -> Path:
+    return cache_dir(socket_path) / "runtimed.log"
+
+
+def workspace() -> Path | None:
+    """The checkout whose daemon is meant, in dev mode; else None.
+
+    ``RUNTIMED_WORKSPACE_PATH`` names it, ``RUNTIMED_DEV=1`` means the one we stand in.
+    """
+    if named := os.environ.get("RUNTIMED_WORKSPACE_PATH"):
+        return Path(named).expanduser().resolve()
+    if os.environ.get("RUNTIMED_DEV", "") not in ("", "0"):
+        return _checkout(Path.cwd())
+    return None
+
+
+def _home() -> Path:
+    if checkout := workspace():
+        return cache_root() / "worktrees" / _digest(checkout)
+    return cache_root()
+
+
+def _checkout(start: Path) -> Path:
+    here = start.resolve()
+    return next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
+
+
+def _absolute(path: Path) -> Path:
+    # The folder may be reached by a symlink; the socket itself need not exist yet.
+    return path.parent.resolve() / path.name
+
+
+# ------------------------------------------------------------------ the socket
+
+
+def default_socket_path() -> Path:
+    """``$RUNTIMED_SOCKET_PATH``, else our own path (one per checkout in dev mode)."""
+    if chosen := os.environ.get("RUNTIMED_SOCKET_PATH"):
+        return Path(chosen).expanduser().absolute()
+    return _home() / SOCKET_NAME
+
+
+def check_socket_path(path: Path) -> Path:
+    """Refuse what the kernel would cut or refuse with a riddle."""
+    size = len(os.fsencode(path))
+    if size > SOCKET_PATH_MAX:
+        raise DaemonError(
+            f"Socket path too long: {path} has {size} bytes, {SOCKET_PATH_MAX} fit",
+            hint="set RUNTIMED_SOCKET_PATH to a shorter path",
+        )
+    return path
+
+
+def check_bindable(path: Path) -> Path:
+    """Refuse to serve where nteract's own daemon is looked for."""
+    if is_nteract_socket(path):
+        raise DaemonError(
+            f"{path} belongs to nteract's daemon; ours never serves there",
+            hint="unset RUNTIMED_SOCKET_PATH, or set it to another path",
+        )
+    return check_socket_path(path)
+
+
+def nteract_sockets() -> tuple[Path, ...]:
+    """nteract's default paths: stable, then nightly."""
+    return tuple(folder / name / SOCKET_NAME for name in NTERACT_NAMES for folder in _user_caches())
+
+
+def is_nteract_socket(path: Path) -> bool:
+    """Whether it is a default path of nteract's daemon, or of one of its worktrees."""
+    where = _absolute(path)
+    folders = [folder.resolve() / name for folder in _user_caches() for name in NTERACT_NAMES]
+    if where.name != SOCKET_NAME:
+        return False
+    return where.parent in folders or (where.parents[1].name == "worktrees" and where.parents[2] in folders)
+
+
+def _user_caches() -> tuple[Path, ...]:
+    # Rust's dirs crate ignores XDG on macOS, platformdirs honours it there: know both.
+    found = [platformdirs.user_cache_path()]
+    if sys.platform == "darwin":
+        found.append(Path.home() / "Library" / "Caches")
+    return tuple(dict.fromkeys(found))
+
+
+# ------------------------------------------------------------------ notebooks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotebookRef:
+    """Which notebook a text means: an id on the wire (with the name it came from), or a file."""
+
+    kind: Literal["id", "path"]
+    notebook_id: str | None = None
+    name: str | None = None
+    path: Path | None = None
+
+
+def notebook_id_of(text: str, cwd: Path) -> NotebookRef:
+    """A path if it ends in .ipynb or holds a separator, an id if it is a UUID, else a name."""
+    if not text.strip() or not text.isprintable():
+        raise InvalidRequest(f"No notebook can be called {text!r}", hint="give a name, a notebook id or an .ipynb path")
+    if text.endswith(".ipynb") or "/" in text or os.sep in text:
+        return NotebookRef(kind="path", path=(cwd / Path(text).expanduser()).resolve())
+    if known := _uuid(text):
+        return NotebookRef(kind="id", notebook_id=known)
+    return NotebookRef(kind="id", notebook_id=str(uuid.uuid5(NOTEBOOK_NAMES, text)), name=text)
+
+
+def _uuid(text: str) -> str | None:
+    # Only the canonical form: "deadbeef" * 4 or "{…}" is a name like any other.
+    try:
+        known = str(uuid.UUID(text))
+    except ValueError:
+        return None
+    return known if known == text.lower() else None
