@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 from logging.handlers import RotatingFileHandler
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runtimed.errors import CacheUnusable, InvalidRequest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAX_BYTES = 5 * 1024 * 1024
 KEPT = 3
@@ -22,7 +25,10 @@ def configure(path: Path, level: str = "INFO", *, echo: bool = False) -> None:
     if level not in logging.getLevelNamesMapping():
         raise InvalidRequest(f"Unknown log level: {level}", hint="DEBUG, INFO, WARNING or ERROR")
     close()
-    for handler in (_file(path), *([logging.StreamHandler(sys.stderr)] if echo else [])):
+    handlers: list[logging.Handler] = [_file(path)]
+    if echo:
+        handlers.append(logging.StreamHandler(sys.stderr))
+    for handler in handlers:
         handler.setFormatter(logging.Formatter(FORMAT, DATE))
         ROOT.addHandler(handler)
     ROOT.setLevel(level)
@@ -48,8 +54,11 @@ def tail(path: Path, lines: int) -> list[str]:
 def _file(path: Path) -> RotatingFileHandler:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return RotatingFileHandler(path, maxBytes=MAX_BYTES, backupCount=KEPT, encoding="utf-8", errors="backslashreplace")
+        return RotatingFileHandler(
+            path, maxBytes=MAX_BYTES, backupCount=KEPT, encoding="utf-8", errors="backslashreplace"
+        )
     except OSError as exc:
         raise CacheUnusable(
-            f"Cannot write the log {path}: {exc.strerror or exc}", hint="set RUNTIMED_CACHE_DIR to a folder you may write"
+            f"Cannot write the log {path}: {exc.strerror or exc}",
+            hint="set RUNTIMED_CACHE_DIR to a folder you may write",
         ) from exc

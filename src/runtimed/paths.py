@@ -1,4 +1,4 @@
-"""Where things lie: the cache, the socket, and which notebook a text names; nteract's own sockets are known, never bound."""
+"""Paths: one folder and one socket a daemon, never nteract's, and the notebook that a text names."""
 
 from __future__ import annotations
 

@@ -1,15 +1,17 @@
-"""Settings: defaults, environment and command line, in rising order, become one frozen value, or an error that names the culprit."""
+"""Settings: defaults, then environment, then command line become one frozen value, or an error naming the culprit."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runtimed import paths
 from runtimed.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 VERSION = "0.1.0"
 PROTOCOL_VERSION = 4
@@ -46,7 +48,9 @@ class Settings:
         return self.socket_path.with_suffix(".lock")
 
     @classmethod
-    def load(cls, overrides: Mapping[str, object] | None = None, *, environ: Mapping[str, str] | None = None) -> Settings:
+    def load(
+        cls, overrides: Mapping[str, object] | None = None, *, environ: Mapping[str, str] | None = None
+    ) -> Settings:
         """``overrides`` (what the command line said; None = not said) beat ``RUNTIMED_*``, which beat the defaults."""
         said = {name: value for name, value in (overrides or {}).items() if value is not None}
         if unknown := said.keys() - {f.name for f in fields(cls)}:
@@ -66,7 +70,9 @@ def _read(variable: str, text: str, read: Callable[[str], object]) -> object:
     try:
         return read(text)
     except ValueError as exc:
-        raise InvalidRequest(f"{variable}={text!r} makes no sense: {exc}", hint=f"unset {variable} or correct it") from exc
+        raise InvalidRequest(
+            f"{variable}={text!r} makes no sense: {exc}", hint=f"unset {variable} or correct it"
+        ) from exc
 
 
 def _with_folders(values: dict[str, Any]) -> dict[str, Any]:
