@@ -1,0 +1,171 @@
+"""``runt daemon …``: start, stop, look at and clean our daemon, and keep hands off anybody else's."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from runtimed.cli import console
+from runtimed.errors import DaemonError, NotAvailable
+
+app = typer.Typer(help="Start, stop and look at the daemon.", no_args_is_help=True)
+
+STOP_TIMEOUT = 20.0
+Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+
+@app.command()
+def start() -> None:
+    """Start the daemon, unless one runs already."""
+    from runtimed import default_socket_path
+    from runtimed.client.launch import ensure_daemon
+
+    started = ensure_daemon(default_socket_path())
+    console.say(f"{'started' if started else 'already running'}: {_described(_info())}")
+
+
+@app.command()
+def stop() -> None:
+    """Stop the daemon; its kernels end with it."""
+    info = _info()
+    if not info:
+        console.say("not running")
+        return
+    _end(_ours(info, "stop"))
+    console.say("stopped")
+
+
+@app.command()
+def restart() -> None:
+    """Stop the daemon if it runs, then start it."""
+    if info := _info():
+        _end(_ours(info, "restart"))
+    start()
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Show whether the daemon runs, where, and what it holds ready. Exit code 1 if it does not run."""
+    from runtimed import DaemonClient, default_socket_path
+
+    info = _info()
+    if not info:
+        gone = {"running": False, "socket_path": str(default_socket_path())}
+        console.say_json(gone) if as_json else console.say(f"not running (socket {gone['socket_path']})")
+        raise typer.Exit(console.FAILED)
+    client = DaemonClient()
+    pools, rooms = client.status(), client.list_rooms()
+    if as_json:
+        console.say_json({"running": True, **info, "pools": pools, "rooms": rooms})
+    else:
+        _show_status(info, pools, rooms)
+
+
+@app.command()
+def logs(
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as the log grows.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many lines to show.")] = 50,
+) -> None:
+    """Show the end of the daemon's log."""
+    from runtimed import log
+
+    path = _log_path()
+    if follow:
+        os.execvp("tail", ["tail", "-n", str(lines), "-F", str(path)])
+    for line in log.tail(path, lines):
+        console.say(line)
+
+
+@app.command()
+def flush() -> None:
+    """Throw away the environments held ready and make new ones."""
+    from runtimed import DaemonClient
+
+    _ours(_running(), "flush")
+    DaemonClient().flush_pool()
+    console.say("flushed")
+
+
+@app.command()
+def ping() -> None:
+    """Ask the daemon for a sign of life. Exit code 1 if none comes."""
+    began = time.perf_counter()
+    info = _running()
+    console.say(f"pong in {(time.perf_counter() - began) * 1000:.1f} ms from {_described(info)}")
+
+
+# ------------------------------------------------------------------ below the commands
+
+
+def _info() -> dict[str, Any] | None:
+    """What the daemon says of itself; None if nobody answers."""
+    from runtimed import DaemonClient, default_socket_path
+    from runtimed.client.admin import probe
+
+    return DaemonClient().info() if probe(default_socket_path()) else None
+
+
+def _running() -> dict[str, Any]:
+    from runtimed import DaemonClient
+
+    return DaemonClient().info()
+
+
+def _ours(info: dict[str, Any], verb: str) -> dict[str, Any]:
+    if info["runtimed"] is None:
+        raise NotAvailable(
+            f"The daemon on {info['socket_path']} is not ours (version {info['daemon_version']}, pid {info['pid']}): "
+            f"we do not {verb} it",
+            hint="use the tool that started it, or set RUNTIMED_SOCKET_PATH to our daemon's socket",
+        )
+    return info
+
+
+def _end(info: dict[str, Any]) -> None:
+    """Ask it to end, and wait until the process has: only then is the socket free for the next one."""
+    import psutil
+
+    from runtimed import DaemonClient
+
+    try:
+        process = psutil.Process(info["pid"])
+        DaemonClient().shutdown()
+        process.wait(STOP_TIMEOUT)
+    except psutil.NoSuchProcess:
+        return
+    except psutil.TimeoutExpired:
+        raise DaemonError(
+            f"The daemon (pid {info['pid']}) was asked to end {STOP_TIMEOUT:g} s ago and still runs",
+            hint="see: runt daemon logs",
+        ) from None
+
+
+def _log_path() -> Path:
+    from runtimed import default_socket_path, paths
+
+    info = _info() or {}
+    return Path((info.get("runtimed") or {}).get("log_path") or paths.log_path(default_socket_path()))
+
+
+def _described(info: dict[str, Any] | None) -> str:
+    if not info:
+        return "gone again"
+    whose = "runtimed" if info["runtimed"] is not None else "another daemon"
+    return f"{whose} {info['daemon_version']}, pid {info['pid']}, socket {info['socket_path']}"
+
+
+def _show_status(info: dict[str, Any], pools: dict[str, Any], rooms: list[dict[str, Any]]) -> None:
+    console.say(f"running: {_described(info)}")
+    console.say(f"since:   {info['started_at']}")
+    console.say(f"log:     {_log_path()}")
+    console.say(f"rooms:   {len(rooms)}, with a kernel: {sum(bool(room['has_kernel']) for room in rooms)}")
+    for kind in ("uv", "conda"):
+        error = pools.get(f"{kind}_error")
+        console.say(
+            f"{kind + ':':8} {pools[f'{kind}_available']} ready, {pools[f'{kind}_warming']} warming"
+            + (f", failing: {error}" if error else "")
+        )
