@@ -26,7 +26,7 @@ class Settings:
     cache_dir: Path = field(default_factory=paths.cache_dir)
     blob_dir: Path = field(default_factory=lambda: paths.cache_dir() / "blobs")
     env_dir: Path = field(default_factory=paths.environments_dir)
-    uv_pool_size: int = 1
+    uv_pool_size: int = 0
     conda_pool_size: int = 0
     uv_default_packages: tuple[str, ...] = DEFAULT_PACKAGES
     keep_alive_secs: float = 1800.0

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from runtimed import log, paths
+from runtimed import paths
 from runtimed.cli import console
 from runtimed.errors import RuntimedError
 from runtimed.settings import VERSION, Settings
@@ -57,8 +57,6 @@ def run(
             }
         )
         paths.check_bindable(settings.socket_path)
-        # Detached, stderr is the log already.
-        log.configure(settings.log_path, settings.log_level, echo=not detach)
         from runtimed.daemon.app import run as serve  # everything heavy comes with it
 
         raise typer.Exit(serve(settings))
