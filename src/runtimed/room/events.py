@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from runtimed.docs.ipynb import LoadStep
     from runtimed.docs.outputs import OutputOp
+    from runtimed.errors import RuntimedError
+    from runtimed.wire.changes import ChangeHeader
+    from runtimed.wire.requests import RequestEnvelope, Response
 
 
 class KernelMessage(NamedTuple):
@@ -62,3 +66,166 @@ class CommReceived:
 
 
 Report = ExecutionStarted | OutputsChanged | ExecutionFinished | KernelActivity | CommReceived
+
+
+# What happens to a room from outside; daemon/host makes them.
+
+
+@dataclass(frozen=True, slots=True)
+class PeerJoined:
+    """A connection is bound to this room; its bootstrap frame is already on its way."""
+
+    peer_id: str
+    actor_label: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLeft:
+    peer_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """A document sync frame of a peer; ``kind`` is the frame type, ``payload`` as it came."""
+
+    peer_id: str
+    kind: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceSent:
+    peer_id: str
+    payload: bytes
+    at: float  # monotonic seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    peer_id: str
+    envelope: RequestEnvelope
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What an effect that carried a request's address came back with."""
+
+    peer_id: str
+    request_id: str
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class KernelPhase:
+    """A launch goes on: PreparingEnv, Launching, Connecting; ``progress`` is env.progress."""
+
+    lifecycle: str
+    progress: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KernelReady:
+    kernel_type: str
+    env_source: str
+    language_info: dict[str, Any]
+    packages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KernelFailed:
+    """A launch came to nothing."""
+
+    error: RuntimedError
+
+
+@dataclass(frozen=True, slots=True)
+class KernelLost:
+    """The kernel ended without being asked; ``reason`` is exit code or signal, in words."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class KernelStopped:
+    """A shutdown that was asked for is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What a batch of kernel messages means, in order; blobs named in it are on disk."""
+
+    items: tuple[Report, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CellsLoaded:
+    """A slice of a file being opened: ``steps`` of docs/ipynb, ``last`` when there are no more."""
+
+    steps: tuple[LoadStep, ...]
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailed:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedOutside:
+    """Changes made on a fork of the notebook at the last saved heads, to be merged (docs/ipynb)."""
+
+    changes: tuple[ChangeHeader, ...]
+    outputs: tuple[LoadStep, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    path: str
+    exported_heads: tuple[bytes, ...]
+    at: str  # RFC 3339
+
+
+@dataclass(frozen=True, slots=True)
+class SaveBlocked:
+    """The file was not written; the room still holds everything."""
+
+    kind: str  # source_conflict, source_degraded or io
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """Now and then, while peers are here: presence is pruned by it."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Flushed:
+    """Tell the peers. ``only`` names those that are owed an answer; None is everybody not ``blocked``."""
+
+    only: frozenset[str] | None = None
+    blocked: frozenset[str] = frozenset()
+
+
+Event = (
+    PeerJoined
+    | PeerLeft
+    | Synced
+    | PresenceSent
+    | Requested
+    | Answered
+    | KernelPhase
+    | KernelReady
+    | KernelFailed
+    | KernelLost
+    | KernelStopped
+    | Reported
+    | CellsLoaded
+    | LoadFailed
+    | ChangedOutside
+    | Saved
+    | SaveBlocked
+    | Ticked
+    | Flushed
+)

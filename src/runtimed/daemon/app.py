@@ -1,0 +1,98 @@
+"""The daemon: what is joined to what, in which order it starts, and in which order it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from runtimed import log as logs
+from runtimed.daemon.control import Control
+from runtimed.daemon.http import BlobServer
+from runtimed.daemon.rooms import Rooms
+from runtimed.daemon.server import Server, bind
+from runtimed.daemon.services import Services
+from runtimed.docs.crdt import ROOT, Document, Uint
+from runtimed.kernels.launcher import sweep_orphans
+from runtimed.paths import check_bindable
+from runtimed.store.atomic import lock_file
+from runtimed.store.blobs import BlobStore
+
+if TYPE_CHECKING:
+    import socket
+
+    from runtimed.docs.crdt import Transaction
+    from runtimed.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: Settings) -> int:
+    """Serve until told to stop; the exit code.
+
+    Raises:
+        CacheUnusable: the cache folder cannot be written.
+        DaemonError: another daemon holds the socket or the cache folder, or the path cannot be bound.
+    """
+    check_bindable(settings.socket_path)
+    logs.configure(settings.log_path, settings.log_level, echo=settings.ready_fd is None)
+    settings.socket_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with lock_file(settings.lock_path), lock_file(settings.cache_dir / "daemon.lock"):
+        listener = bind(settings.socket_path)
+        try:
+            asyncio.run(_serve(settings, listener))
+        finally:
+            listener.close()
+            settings.socket_path.unlink(missing_ok=True)
+    return 0
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    sweep_orphans(settings.cache_dir / "rooms")
+    blobs = BlobStore(settings.blob_dir)
+    async with asyncio.TaskGroup() as tasks:
+        services = Services(settings, blobs, _pool_document(), tasks)
+        rooms = Rooms(services)
+        server = await Server(services, rooms, Control(services, rooms, stopping.set)).listen(listener)
+        http = BlobServer(blobs)
+        services.blob_port = http.port
+        services.start(http.serve())
+        log.info("serving on %s, blobs on port %d, pid %d", settings.socket_path, http.port, os.getpid())
+        _say_ready(settings)
+        await stopping.wait()
+        log.info("stopping")
+        # No newcomers; then rooms end their kernels and save; then what is left of the tasks.
+        server.close()
+        await rooms.close()
+        await services.syncer.sync()
+        http.stop()
+    log.info("stopped")
+
+
+def _say_ready(settings: Settings) -> None:
+    if settings.ready_fd is not None:
+        # Whoever started us may be gone by now; that is no reason not to serve.
+        with contextlib.suppress(OSError):
+            os.write(settings.ready_fd, b"ready\n")
+            os.close(settings.ready_fd)
+
+
+def _pool_document() -> Document:
+    """PoolDoc (PROTOCOL §8.4): no environments are kept warm yet, and it says so."""
+
+    def write(tx: Transaction) -> None:
+        for kind in ("uv", "conda", "pixi"):
+            pool = tx.put_map(ROOT, kind)
+            for key in ("available", "warming", "pool_size", "consecutive_failures", "retry_in_secs"):
+                tx.put(pool, key, Uint(0))
+
+    document = Document.empty(actor="runtimed:pool")
+    document.commit(write)
+    return document

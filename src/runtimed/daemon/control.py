@@ -1,0 +1,217 @@
+"""The pool and settings channels: what the daemon says of itself, and what it is told to do (PROTOCOL §6)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from runtimed.docs.crdt import ROOT, Document
+from runtimed.docs.replication import Replication
+from runtimed.errors import NotAvailable, NotebookNotFound, RemoteProtocolError, RuntimedError
+from runtimed.wire import pool as wire
+from runtimed.wire.frames import encode_untyped
+
+if TYPE_CHECKING:
+    from runtimed.daemon.host import RoomHost
+    from runtimed.daemon.peer import Connection
+    from runtimed.daemon.rooms import Rooms
+    from runtimed.daemon.services import Services
+    from runtimed.docs.crdt import Transaction
+    from runtimed.wire.frames import Frame
+
+
+class Control:
+    """Answers pool requests."""
+
+    def __init__(self, services: Services, rooms: Rooms, stop: Callable[[], None]) -> None:
+        self._services = services
+        self._rooms = rooms
+        self._stop = stop
+        self.settings_document = _settings_document(services.settings.keep_alive_secs)
+
+    async def answer(self, request: wire.PoolRequest) -> wire.PoolResponse:
+        try:
+            return await self._answer(request)
+        except RuntimedError as error:
+            return wire.PoolError(message=error.message, code=error.code, hint=error.hint)
+
+    async def _answer(self, request: wire.PoolRequest) -> wire.PoolResponse:
+        settings = self._services.settings
+        match request:
+            case wire.Ping():
+                return wire.Pong(protocol_version=4, daemon_version=settings.daemon_version, runtimed={"version": 1})
+            case wire.GetDaemonInfo():
+                return self._info()
+            case wire.Status():
+                return wire.Stats(state=_empty_pools(settings.uv_pool_size, settings.conda_pool_size))
+            case wire.ListRooms():
+                return wire.RoomsList(rooms=[_room_info(host) for host in self._rooms])
+            case wire.ShutdownNotebook(notebook_id=notebook_id):
+                host = self._rooms.find(notebook_id)
+                if host is not None:
+                    await host.close()
+                return wire.NotebookShutdown(found=host is not None)
+            case wire.InspectNotebook(notebook_id=notebook_id):
+                return _inspect(self._find(notebook_id))
+            case wire.ExportNotebook(notebook_id=notebook_id):
+                host = await self._rooms.join(notebook_id)
+                return wire.NotebookExport(ipynb=await host.saver.export())
+            case wire.Story(notebook_id=notebook_id):
+                return wire.NotebookStory(events=self._find(notebook_id).story.lines())
+            case wire.FlushPool():
+                return wire.Flushed()
+            case wire.ActiveEnvPaths():
+                return wire.ActiveEnvPathsList(paths=[])
+            case wire.Shutdown():
+                asyncio.get_running_loop().call_soon(self._stop)
+                return wire.ShuttingDown()
+            case other:
+                raise NotAvailable(f"This daemon does not serve {type(other).__struct_config__.tag} yet")
+
+    def _find(self, notebook: str) -> RoomHost:
+        host = self._rooms.find(notebook)
+        if host is None:
+            raise NotebookNotFound(f"No live room for {notebook}", hint="`runt notebooks` lists the live rooms")
+        return host
+
+    def _info(self) -> wire.DaemonInfo:
+        settings = self._services.settings
+        return wire.DaemonInfo(
+            protocol_version=4,
+            daemon_api_version=settings.daemon_api_version,
+            daemon_version=settings.daemon_version,
+            pid=os.getpid(),
+            started_at=self._services.started_at.isoformat(),
+            blob_port=self._services.blob_port,
+            execution_store_dir=str(settings.cache_dir / "executions"),
+        )
+
+
+class ControlReceiver:
+    """One pool connection: questions in, answers out, in order."""
+
+    typed = False
+
+    def __init__(self, connection: Connection, control: Control) -> None:
+        self._connection = connection
+        self._control = control
+        self._turn = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def received(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            request = wire.decode_pool_request(frame.payload)
+            task = asyncio.get_running_loop().create_task(self._answer(request))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def writable(self) -> None:
+        pass
+
+    def lost(self) -> None:
+        pass
+
+    async def _answer(self, request: wire.PoolRequest) -> None:
+        async with self._turn:
+            response = await self._control.answer(request)
+            self._connection.send(encode_untyped(wire.encode_pool_response(response)))
+
+
+class SettingsReceiver:
+    """One settings connection: an Automerge document, synced (PROTOCOL §6 settings_sync)."""
+
+    typed = False
+
+    def __init__(self, connection: Connection, document: Document) -> None:
+        self._connection = connection
+        self._replication = Replication(document, accept_changes=False)
+        self._tell()
+
+    def received(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            self._replication.receive(frame.payload, _refuse)
+        self._tell()
+
+    def writable(self) -> None:
+        self._tell()
+
+    def lost(self) -> None:
+        pass
+
+    def _tell(self) -> None:
+        for payload in self._replication.next_frames():
+            self._connection.send(encode_untyped(payload))
+
+
+def _refuse(change: Any) -> None:
+    raise RemoteProtocolError(f"a change to the settings: {change.actor!r}")
+
+
+def _settings_document(keep_alive_secs: float) -> Document:
+    """The keys nteract's clients look for; ours are set on the command line."""
+
+    def write(tx: Transaction) -> None:
+        for key, value in {
+            "theme": "system",
+            "color_theme": "classic",
+            "default_runtime": "python",
+            "default_python_env": "uv",
+        }.items():
+            tx.put(ROOT, key, value)
+        tx.put(ROOT, "keep_alive_secs", int(keep_alive_secs))
+        for manager in ("uv", "conda", "pixi"):
+            tx.put_list(tx.put_map(ROOT, manager), "default_packages")
+
+    document = Document.empty(actor="runtimed:settings")
+    document.commit(write)
+    return document
+
+
+def _empty_pools(uv: int, conda: int) -> wire.PoolStates:
+    return wire.PoolStates(
+        uv=wire.PoolState(available=0, warming=0, pool_size=uv),
+        conda=wire.PoolState(available=0, warming=0, pool_size=conda),
+        pixi=wire.PoolState(available=0, warming=0, pool_size=0),
+    )
+
+
+def _room_info(host: RoomHost) -> wire.RoomInfo:
+    executions, record = host.room.executions, host.folder.record
+    kernel = executions.kernel != "none"
+    return wire.RoomInfo(
+        notebook_id=host.notebook_id,
+        active_peers=host.peer_count,
+        had_peers=host.had_peers,
+        has_kernel=kernel,
+        kernel_type=executions.kernel_type if kernel else None,
+        env_source=executions.env_source if kernel else None,
+        kernel_status=executions.status if kernel else None,
+        ephemeral=record.ephemeral,
+        notebook_path=host.room.path,
+        state="active" if host.peer_count else "idle" if kernel else "inactive",
+        name=record.name,
+    )
+
+
+def _inspect(host: RoomHost) -> wire.NotebookState:
+    notebook, runtime = host.room.documents.notebook, host.room.documents.runtime
+    cells = notebook.cells()
+    return wire.NotebookState(
+        notebook_id=host.notebook_id,
+        cells=[
+            wire.InspectedCell(
+                id=c.id,
+                cell_type=c.cell_type,
+                position=c.position,
+                source=c.source,
+                execution_count="null" if c.execution_count is None else str(c.execution_count),
+                metadata=c.metadata,
+            )
+            for c in cells
+        ],
+        outputs_by_cell={c.id: runtime.outputs(c.execution_id) for c in cells if c.execution_id},
+        source="live_room",
+        kernel_info=runtime.kernel(),
+    )

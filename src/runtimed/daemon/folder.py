@@ -1,0 +1,115 @@
+"""A room on disk: its record, its change logs, and the documents they add up to."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from runtimed.docs.comms import CommentsDoc, CommsDoc
+from runtimed.docs.crdt import Document
+from runtimed.docs.notebook import NotebookDoc
+from runtimed.docs.runtime import RuntimeDoc
+from runtimed.errors import DocumentCorrupt
+from runtimed.room.documents import Documents
+from runtimed.store.atomic import write_atomic
+from runtimed.store.journal import Journal, Recovered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+RECORD = "room.json"
+
+
+
+class RoomRecord(msgspec.Struct, kw_only=True):
+    """What is known of a room beside its documents."""
+
+    notebook_id: str
+    working_dir: str
+    name: str | None = None
+    path: str | None = None
+    ephemeral: bool = False
+    file_sha256: str | None = None  # of the file as we last wrote or read it
+    exported_heads: list[str] = []
+
+
+class RoomFolder:
+    """``<cache>/rooms/<notebook id>``: one process owns it, one room lives in it."""
+
+    def __init__(self, path: Path, record: RoomRecord) -> None:
+        self.path = path
+        self.record = record
+        self.journals: dict[str, Journal] = {}
+        self.is_new = True
+
+    @classmethod
+    def read(cls, path: Path) -> RoomFolder | None:
+        """The room that was kept here, if there is one."""
+        try:
+            record = msgspec.json.decode((path / RECORD).read_bytes(), type=RoomRecord)
+        except FileNotFoundError:
+            return None
+        except msgspec.DecodeError as exc:
+            raise DocumentCorrupt(f"The record of room {path.name} cannot be read: {exc}") from exc
+        return cls(path, record)
+
+    def write_record(self) -> None:
+        write_atomic(self.path / RECORD, msgspec.json.format(msgspec.json.encode(self.record), indent=1))
+
+    def load(self, pool: Document) -> Documents:
+        """Read the logs and build the documents; written by this load's own actors from here on.
+
+        Raises:
+            CacheUnusable: the folder cannot be written, or another process owns it.
+            DocumentCorrupt: neither generation on disk makes a document.
+        """
+        self.close()
+        notebook_id = self.record.notebook_id
+        ephemeral = self.record.ephemeral
+        return Documents(
+            NotebookDoc(self._document("notebook", lambda a: NotebookDoc.create(a, notebook_id, ephemeral=ephemeral))),
+            RuntimeDoc(self._document("runtime", lambda a: RuntimeDoc.create(a, notebook_id))),
+            CommsDoc(self._document("comms", CommsDoc.create)),
+            CommentsDoc.create(_actor("comments"), notebook_id),
+            pool,
+        )
+
+    def close(self) -> None:
+        for journal in self.journals.values():
+            journal.close()
+        self.journals.clear()
+
+    def _document(self, name: str, create: Callable[[str], NotebookDoc | RuntimeDoc | CommsDoc]) -> Document:
+        journal = self.journals[name] = Journal.open(self.path, name)
+        found, actor = journal.recovered, _actor(name)
+        if found.snapshot is None and not found.raws:
+            made = create(actor).document
+            journal.append(made.changes_since(()))
+            return made
+        self.is_new = False
+        try:
+            return _build(found, actor)
+        except DocumentCorrupt as error:
+            found = journal.fall_back(str(error))
+            return _build(found, actor)
+        finally:
+            for note in found.notes:
+                log.warning("room %s, %s: %s", self.record.notebook_id, name, note)
+            journal.forget_recovered()
+
+
+def _build(found: Recovered, actor: str) -> Document:
+    if found.snapshot is None:
+        return Document.from_changes(found.raws, actor=actor)
+    return Document.load(found.snapshot, found.raws, actor=actor)
+
+
+def _actor(name: str) -> str:
+    """One actor per load, never used again: a peer may have seen more of the last one than we kept."""
+    return f"runtimed:{name}:{uuid.uuid4().hex[:8]}"

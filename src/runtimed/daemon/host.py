@@ -1,0 +1,260 @@
+"""Runs a room: its events come in one at a time, its effects go out in order, and it is told when to flush.
+
+The fast effects run inline (send, put on a ZMQ socket, append to a log); the slow ones (start a kernel, save)
+run as tasks, and what becomes of them comes back as the next event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runtimed.daemon.runner import KernelRunner
+from runtimed.daemon.saver import Saver
+from runtimed.daemon.story import Story
+from runtimed.errors import DocumentPoisoned, RuntimedError, StorageError
+from runtimed.room import effects as do
+from runtimed.room import events
+from runtimed.room.room import Room
+from runtimed.wire import requests as wire
+from runtimed.wire.frames import FrameType, encode_frame
+from runtimed.wire.handshake import InitialLoad, SyncStatus, encode_control
+
+if TYPE_CHECKING:
+    from runtimed.daemon.folder import RoomFolder
+    from runtimed.daemon.peer import Connection
+    from runtimed.daemon.rooms import Rooms
+    from runtimed.daemon.services import Services
+
+log = logging.getLogger(__name__)
+
+PACE = 0.005  # seconds between two flushes to peers that are owed nothing (DESIGN §4)
+TICK = 15.0  # seconds: presence is pruned, idle peers are found
+IDLE_MAX = 300.0  # seconds without a sign of life after which a peer is dropped (PROTOCOL §4)
+
+
+class RoomHost:
+    """One live room with its kernel, its files and its connections."""
+
+    def __init__(self, services: Services, rooms: Rooms, folder: RoomFolder) -> None:
+        self.services = services
+        self.folder = folder
+        self.story = Story()
+        self.had_peers = False
+        self.rooms = rooms
+        self._connections: dict[str, Connection] = {}
+        self._loop = asyncio.get_running_loop()
+        self._flushed_at = 0.0
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._tick = self._loop.call_later(TICK, self._ticked)
+        self._expire_later()  # unless somebody joins
+        self.room = Room(folder.load(services.pool), new_id=_new_id, path=folder.record.path)
+        self.runner = KernelRunner(services, folder.path, self.tell, self.working_dir)
+        self.saver = Saver(self)
+        self._perform(self.room.wake())
+
+    @property
+    def notebook_id(self) -> str:
+        return self.folder.record.notebook_id
+
+    @property
+    def peer_count(self) -> int:
+        return len(self._connections)
+
+    def working_dir(self) -> Path:
+        """Where the kernel runs: beside the file, else where the client stood that made the room."""
+        path = self.room.path
+        return Path(path).parent if path else Path(self.folder.record.working_dir)
+
+    # Events
+
+    def handle(self, event: events.Event) -> None:
+        """Let one thing happen. Whoever calls this ends its wake-up with ``settle``."""
+        try:
+            effects = self.room.handle(event)
+            self.story.add(event, effects)
+            self._perform(effects)
+        except (DocumentPoisoned, StorageError) as error:
+            self._recover(error)
+
+    def tell(self, event: events.Event) -> None:
+        """One event that is a wake-up of its own."""
+        self.handle(event)
+        self.settle()
+
+    def settle(self) -> None:
+        """The end of a wake-up: peers that are owed something hear now, the others at their pace."""
+        if not self.room.dirty:
+            return
+        since = self._loop.time() - self._flushed_at
+        if since >= PACE:
+            self._flush()
+            return
+        if owed := self.room.owed:
+            self.handle(events.Flushed(only=owed, blocked=self._blocked()))
+        if self._flush_timer is None and self.room.dirty:
+            self._flush_timer = self._loop.call_later(PACE - since, self._flush)
+
+    def _flush(self) -> None:
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+        self._flushed_at = self._loop.time()
+        self.handle(events.Flushed(blocked=self._blocked()))
+
+    def _blocked(self) -> frozenset[str]:
+        return frozenset(peer for peer, connection in self._connections.items() if connection.blocked)
+
+    def _ticked(self) -> None:
+        self._tick = self._loop.call_later(TICK, self._ticked)
+        now = time.monotonic()
+        for connection in list(self._connections.values()):
+            if now - connection.heard_at > IDLE_MAX:
+                connection.close(f"not heard for {IDLE_MAX:.0f} s")
+        self.tell(events.Ticked(now))
+
+    # Peers
+
+    def join(self, peer_id: str, actor_label: str, connection: Connection) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        self.had_peers = True
+        self._connections[peer_id] = connection
+        self.handle(events.PeerJoined(peer_id, actor_label))
+
+    def leave(self, peer_id: str) -> None:
+        if self._connections.pop(peer_id, None) is None:
+            return
+        self.tell(events.PeerLeft(peer_id))
+        if not self._connections:
+            self.services.start(self.services.syncer.sync())
+            self._expire_later()
+
+    def _expire_later(self) -> None:
+        """Nobody is here: the kernel ends and the room leaves memory if that stays so (DESIGN §5.8)."""
+        self._expiry = self._loop.call_later(
+            self.services.settings.keep_alive_secs, lambda: self.services.start(self.close())
+        )
+
+    async def close(self) -> None:
+        """End the kernel, save, and let go of the folder. The room is on disk and can be opened again."""
+        self.rooms.forget(self)
+        for timer in (self._tick, self._flush_timer, self._expiry):
+            if timer is not None:
+                timer.cancel()
+        await self.runner.close()
+        self.tell(events.KernelStopped())
+        await self.saver.close()
+        for connection in list(self._connections.values()):
+            connection.close()
+        await self.services.syncer.sync()
+        await self._compact(at_most=None)
+        self.folder.close()
+
+    # Effects
+
+    def _perform(self, effects: list[do.Effect]) -> None:
+        for effect in effects:
+            self._run(effect)
+
+    def _run(self, effect: do.Effect) -> None:
+        match effect:
+            case do.Send(peer_id, data):
+                if connection := self._connections.get(peer_id):
+                    connection.send(data)
+            case do.Append(document, changes):
+                self._append(document, changes)
+            case do.ExecuteOnKernel(execution_id, cell_id, code):
+                self.runner.execute(execution_id, cell_id, code)
+            case do.Touched():
+                self.saver.touch()
+            case do.Drop(peer_id, reason):
+                if connection := self._connections.get(peer_id):
+                    connection.close(reason)
+            case do.LaunchKernel():
+                self.runner.launch(effect)
+            case do.InterruptKernel():
+                self.runner.interrupt()
+            case do.ShutdownKernel():
+                self.runner.shutdown()
+            case do.SendComm(message):
+                self.runner.send_comm(message)
+            case do.AskKernel():
+                self.services.start(self._ask(effect))
+            case do.SaveFile():
+                self.services.start(self.saver.save(effect))
+
+    def _append(self, document: str, changes: tuple[bytes, ...]) -> None:
+        journal = self.folder.journals[document]
+        journal.append(changes)
+        self.services.syncer.mark(journal)
+        if journal.wants_compaction:
+            self.services.start(self._compact(at_most=document))
+
+    async def _compact(self, *, at_most: str | None) -> None:
+        """Put a snapshot in place of a long log; the log goes when a worker process has verified it."""
+        documents = self.room.documents
+        for name, document in (
+            ("notebook", documents.notebook.document),
+            ("runtime", documents.runtime.document),
+            ("comms", documents.comms.document),
+        ):
+            journal = self.folder.journals.get(name)
+            if journal is not None and at_most in (None, name) and journal.wants_compaction:
+                snapshot, heads, end = document.save(), document.heads, journal.end
+                await asyncio.to_thread(journal.compact, snapshot, heads, covered=end)
+
+    async def _ask(self, effect: do.AskKernel) -> None:
+        try:
+            response = await self._asked(effect.request)
+        except RuntimedError as error:
+            response = wire.Error(error=error.message, code=error.code, hint=error.hint)
+        self.tell(events.Answered(effect.peer_id, effect.request_id, response))
+
+    async def _asked(self, request: wire.Request) -> wire.Response:
+        match request:
+            case wire.Complete(code=code, cursor_pos=cursor_pos):
+                found = await self.runner.complete(code, cursor_pos)
+                return wire.CompletionResult(
+                    items=[wire.CompletionItem(label=match) for match in found.get("matches", [])],
+                    cursor_start=found.get("cursor_start", cursor_pos),
+                    cursor_end=found.get("cursor_end", cursor_pos),
+                )
+            case wire.GetHistory(pattern=pattern, n=n, unique=unique):
+                rows = await self.runner.history(pattern, n, unique=unique)
+                return wire.HistoryResult(
+                    entries=[wire.HistoryEntry(session=s, line=line, source=text) for s, line, text in rows]
+                )
+        raise TypeError(f"no kernel answers a {type(request).__name__}")
+
+    # When the documents cannot be trusted any more
+
+    def _recover(self, error: RuntimedError) -> None:
+        """Load the room anew from its logs: what was acknowledged is there, every peer has to reconnect."""
+        log.error("room %s is loaded anew: %s", self.notebook_id, error)
+        farewell = encode_control(
+            SyncStatus(
+                notebook_doc="pending",
+                runtime_state="pending",
+                initial_load=InitialLoad(phase="failed", reason=f"{error.code}: {error}"),
+            )
+        )
+        for connection in self._connections.values():
+            connection.send(encode_frame(FrameType.SESSION_CONTROL, farewell))
+            connection.close()
+        self.room = self.room.reborn(self.folder.load(self.services.pool))
+        try:
+            self._perform(self.room.wake())
+        except StorageError as again:
+            log.error("room %s cannot be written: %s", self.notebook_id, again)
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())

@@ -1,0 +1,59 @@
+"""Blobs and health over HTTP on loopback, for clients that cannot read the blob folder (PROTOCOL §8.5)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from runtimed.store.blobs import BlobStore
+
+HEADERS = {"Access-Control-Allow-Origin": "*", "Cache-Control": "public, max-age=31536000, immutable"}
+NOT_HERE = {"Access-Control-Allow-Origin": "*"}
+
+
+class BlobServer:
+    """Serves the blob store on a port of the loopback interface; ``port`` is known before it serves."""
+
+    def __init__(self, blobs: BlobStore) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        config = uvicorn.Config(_application(blobs), log_config=None, access_log=False, lifespan="off", ws="none")
+        self._server = _QuietServer(config)
+
+    async def serve(self) -> None:
+        """Serve until ``stop``."""
+        await self._server.serve(sockets=[self._socket])
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._socket.close()
+
+
+class _QuietServer(uvicorn.Server):
+    """Signals belong to the daemon, not to its HTTP port."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _application(blobs: BlobStore) -> Starlette:
+    async def blob(request: Request) -> Response:
+        digest = request.path_params["digest"]
+        meta = await asyncio.to_thread(blobs.meta, digest)
+        if meta is None:
+            return JSONResponse({"error": f"no blob {digest}"}, status_code=404, headers=NOT_HERE)
+        return FileResponse(blobs.path(digest), media_type=meta.media_type, headers=HEADERS)
+
+    async def health(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    return Starlette(routes=[Route("/blob/{digest}", blob), Route("/health", health)])

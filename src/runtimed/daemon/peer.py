@@ -1,0 +1,134 @@
+"""One connection: bytes become an opening, then frames for whoever serves it; what goes out is bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from runtimed.errors import RemoteProtocolError
+from runtimed.wire.frames import Frame, FrameDecoder
+from runtimed.wire.handshake import Opened, Opening
+
+log = logging.getLogger(__name__)
+
+OPENING_TIMEOUT = 10.0  # seconds for preamble and handshake (PROTOCOL §2.3)
+HIGH_WATER = 1 << 20  # bytes unsent from which on document frames wait
+OUTBOX_MAX = 256 << 20  # bytes unsent at which a peer that does not read is given up
+
+
+class Receiver(Protocol):
+    """Who serves a connection once its opening is read."""
+
+    typed: bool
+
+    def received(self, frames: list[Frame]) -> None:
+        """All frames of one wake-up, in order."""
+
+    def writable(self) -> None:
+        """The peer has read enough to be told more."""
+
+    def lost(self) -> None:
+        """The connection is gone; nothing more comes or goes."""
+
+
+class Connection(asyncio.Protocol):
+    """A peer's socket. ``opened`` is called once with the handshake; ``attach`` starts the frames."""
+
+    def __init__(self, opened: Callable[[Connection, Opened], None]) -> None:
+        self._opened = opened
+        self._opening: Opening | None = Opening()
+        self._decoder = FrameDecoder(typed=False)
+        self._early = b""  # bytes that came behind the handshake, before anybody serves
+        self._receiver: Receiver | None = None
+        self._transport: asyncio.Transport | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self.blocked = False  # the peer reads more slowly than we write
+        self.heard_at = time.monotonic()
+
+    # Called by whoever serves
+
+    @property
+    def closed(self) -> bool:
+        return self._transport is None or self._transport.is_closing()
+
+    def attach(self, receiver: Receiver) -> None:
+        """Hand all frames to ``receiver`` from now on."""
+        self._receiver = receiver
+        self._decoder.typed = receiver.typed
+        early, self._early = self._early, b""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+            if early:
+                self.data_received(early)
+
+    def send(self, data: bytes) -> None:
+        """Write whole frames; a peer that has not read for OUTBOX_MAX bytes is closed instead."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._transport.write(data)
+        if self._transport.get_write_buffer_size() > OUTBOX_MAX:
+            self.close(f"has {OUTBOX_MAX >> 20} MiB unread")
+
+    def close(self, reason: str = "") -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if reason:
+            log.warning("a peer is dropped: %s", reason)
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+    # Called by asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=HIGH_WATER)
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.call_later(OPENING_TIMEOUT, self.close, "no handshake within 10 s")
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_at = time.monotonic()
+        try:
+            if self._opening is not None:
+                self._read_opening(self._opening, data)
+            elif self._receiver is None:
+                self._early += data
+            else:
+                self._read_frames(self._receiver, data)
+        except RemoteProtocolError as error:
+            self.close(str(error))
+
+    def pause_writing(self) -> None:
+        self.blocked = True
+
+    def resume_writing(self) -> None:
+        self.blocked = False
+        if self._receiver is not None:
+            self._receiver.writable()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._transport = None
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.lost()
+
+    def _read_opening(self, opening: Opening, data: bytes) -> None:
+        opened = opening.feed(data)
+        if opened is None:
+            return
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._opening, self._early = None, opened.rest
+        if self._transport is not None:
+            self._transport.pause_reading()  # until somebody serves: a room may have to be loaded first
+        self._opened(self, opened)
+
+    def _read_frames(self, receiver: Receiver, data: bytes) -> None:
+        frames = list(self._decoder.feed(data))
+        if frames:
+            receiver.received(frames)

@@ -1,0 +1,130 @@
+"""Which rooms are live, and how one comes to life: by id, by name or by path, once however many ask."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runtimed.daemon.folder import RoomFolder, RoomRecord
+from runtimed.daemon.host import RoomHost
+from runtimed.errors import NotebookNotFound
+from runtimed.paths import NOTEBOOK_NAMES, notebook_id_of
+from runtimed.store.atomic import write_atomic
+from runtimed.store.files import check_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runtimed.daemon.services import Services
+
+
+class Rooms:
+    """The rooms of one daemon."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._live: dict[str, RoomHost] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._folder = services.settings.cache_dir / "rooms"
+        self._paths = services.settings.cache_dir / "paths"
+
+    def __iter__(self) -> Iterator[RoomHost]:
+        return iter(list(self._live.values()))
+
+    def find(self, text: str) -> RoomHost | None:
+        """The live room of this id, name or path."""
+        reference = notebook_id_of(text, Path("/"))
+        notebook_id = reference.notebook_id or (self._id_of(reference.path) if reference.path else "")
+        return self._live.get(notebook_id)
+
+    async def create(
+        self, *, notebook_id: str | None, name: str | None, working_dir: str | None, ephemeral: bool
+    ) -> RoomHost:
+        """The room of this id, made if there was none."""
+        record = RoomRecord(
+            notebook_id=notebook_id or str(uuid.uuid4()),
+            working_dir=working_dir or str(Path.home()),
+            name=name,
+            ephemeral=ephemeral,
+        )
+        return await self._enter(record.notebook_id, record)
+
+    async def join(self, text: str) -> RoomHost:
+        """The room of this id or name.
+
+        Raises:
+            NotebookNotFound: there never was one, or it was ephemeral and is gone.
+        """
+        reference = notebook_id_of(text, Path("/"))
+        if reference.path is not None:
+            return await self.open(str(reference.path))
+        assert reference.notebook_id is not None
+        return await self._enter(reference.notebook_id, None)
+
+    async def open(self, path: str) -> RoomHost:
+        """The room of this file, whichever way the path is spelled; a missing file is made by the first save.
+
+        Raises:
+            InvalidRequest, NotebookNotFound, NotebookInvalid: what is wrong with the path or the file.
+        """
+        real = await asyncio.to_thread(check_path, Path(path))
+        notebook_id = self._id_of(real)
+        record = RoomRecord(notebook_id=notebook_id, working_dir=str(real.parent), path=str(real))
+        return await self._enter(notebook_id, record)
+
+    def moved(self, host: RoomHost, path: Path) -> None:
+        """The room's notebook lives in another file from now on."""
+        self._paths.mkdir(parents=True, exist_ok=True)
+        write_atomic(self._link(path), host.notebook_id.encode())
+
+    def by_path(self, path: Path) -> RoomHost | None:
+        return self._live.get(self._id_of(path))
+
+    async def close(self) -> None:
+        """End all rooms, side by side."""
+        await asyncio.gather(*(host.close() for host in self))
+
+    async def _enter(self, notebook_id: str, record: RoomRecord | None) -> RoomHost:
+        turn = self._turns.setdefault(notebook_id, asyncio.Lock())
+        async with turn:
+            return self._live.get(notebook_id) or await self._revive(notebook_id, record)
+
+    async def _revive(self, notebook_id: str, record: RoomRecord | None) -> RoomHost:
+        folder = await asyncio.to_thread(self._take, notebook_id, record)
+        host = RoomHost(self._services, self, folder)
+        await host.saver.open()
+        self._live[notebook_id] = host
+        return host
+
+    def _take(self, notebook_id: str, record: RoomRecord | None) -> RoomFolder:
+        path = self._folder / notebook_id
+        known = RoomFolder.read(path)
+        if known is not None:
+            return known
+        if record is None:
+            raise NotebookNotFound(
+                f"Notebook {notebook_id} is no longer available (not found or evicted)", hint="create it, or open its file"
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        folder = RoomFolder(path, record)
+        folder.write_record()
+        return folder
+
+    def forget(self, host: RoomHost) -> None:
+        if self._live.get(host.notebook_id) is host:
+            del self._live[host.notebook_id]
+            self._turns.pop(host.notebook_id, None)
+
+    def _id_of(self, path: Path) -> str:
+        """A path keeps its room's id for ever: an id of its own, or the one of the room that was saved there."""
+        try:
+            return self._link(path).read_text()
+        except FileNotFoundError:
+            return str(uuid.uuid5(NOTEBOOK_NAMES, os.fsdecode(path)))
+
+    def _link(self, path: Path) -> Path:
+        return self._paths / hashlib.sha256(os.fsencode(path)).hexdigest()[:32]

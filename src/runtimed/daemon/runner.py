@@ -1,0 +1,159 @@
+"""A room's kernel in the real world: environment, process, sockets; launches and shutdowns one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runtimed.daemon.pump import OutputPump
+from runtimed.environments.prepare import prepare
+from runtimed.errors import InternalError, KernelError, RuntimedError
+from runtimed.kernels.kernel import Kernel, KernelDeath
+from runtimed.kernels.kernelspec import python_spec
+from runtimed.kernels.translate import Translator
+from runtimed.room import events
+from runtimed.room.effects import LaunchKernel
+
+if TYPE_CHECKING:
+    from runtimed.daemon.services import Services
+    from runtimed.environments.progress import Progress
+
+log = logging.getLogger(__name__)
+
+
+class KernelRunner:
+    """Runs what a room asks of its kernel; everything comes back through ``tell``."""
+
+    def __init__(
+        self, services: Services, folder: Path, tell: Callable[[events.Event], None], working_dir: Callable[[], Path]
+    ) -> None:
+        self._services = services
+        self._folder = folder
+        self._tell = tell
+        self._working_dir = working_dir
+        self._turn = asyncio.Lock()
+        self._launching: asyncio.Task[None] | None = None
+        self._kernel: Kernel | None = None
+        self._pump: OutputPump | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._kernel is not None
+
+    # Effects
+
+    def launch(self, effect: LaunchKernel) -> None:
+        self._launching = self._services.start(self._launch(effect))
+
+    def execute(self, execution_id: str, cell_id: str, code: str) -> None:
+        if self._kernel is not None:  # else its death is on the way and says so
+            self._kernel.execute(execution_id, code, cell_id=cell_id)
+
+    def interrupt(self) -> None:
+        if self._kernel is not None:
+            self._services.start(self._kernel.interrupt())
+
+    def shutdown(self) -> None:
+        if self._launching is not None:
+            self._launching.cancel()
+        self._services.start(self._shutdown())
+
+    def send_comm(self, message: dict[str, Any]) -> None:
+        if self._kernel is not None:
+            self._kernel.send_comm(message)
+
+    async def complete(self, code: str, cursor_pos: int) -> dict[str, Any]:
+        return await self._alive().complete(code, cursor_pos)
+
+    async def history(self, pattern: str | None, n: int, *, unique: bool) -> list[tuple[int, int, str]]:
+        return await self._alive().history(pattern, n, unique)
+
+    async def close(self) -> None:
+        """End the kernel, for good: the room is closing."""
+        if self._launching is not None:
+            self._launching.cancel()
+        async with self._turn:
+            await self._end()
+
+    # How
+
+    def _alive(self) -> Kernel:
+        if self._kernel is None:
+            raise KernelError("The room has no kernel", hint="start one")
+        return self._kernel
+
+    async def _launch(self, effect: LaunchKernel) -> None:
+        try:
+            async with self._turn:
+                await self._start(effect)
+        except RuntimedError as error:
+            self._tell(events.KernelFailed(error))
+        except Exception as error:
+            log.exception("a kernel could not be started")
+            self._tell(events.KernelFailed(InternalError(f"The kernel could not be started: {error!r}")))
+        finally:
+            self._launching = None
+
+    async def _start(self, effect: LaunchKernel) -> None:
+        await self._end()
+        settings = self._services.settings
+        self._tell(events.KernelPhase("PreparingEnv"))
+        environment = await prepare(
+            effect.kernel_type,
+            effect.env_source,
+            store=settings.cache_dir / "environments",
+            room_dir=self._folder,
+            packages=settings.uv_default_packages,
+            progress=self._progress,
+        )
+        self._tell(events.KernelPhase("Launching"))
+        translator = Translator()
+        pump = OutputPump(translator, self._services.place, lambda items: self._tell(events.Reported(tuple(items))))
+        kernel = await Kernel.start(
+            python_spec(environment.python, cwd=self._working_dir(), extra_env=environment.env),
+            runtime_dir=self._folder / "kernel",
+            on_batch=pump.take,
+            on_death=lambda death: self._died(kernel, death),
+        )
+        pump.source = kernel
+        self._kernel, self._pump = kernel, pump
+        self._tell(
+            events.KernelReady(
+                kernel_type=effect.kernel_type,
+                env_source=environment.source,
+                language_info=kernel.info.get("language_info", {}),
+                packages=tuple(environment.packages),
+            )
+        )
+
+    def _progress(self, progress: Progress) -> None:
+        shown = {"phase": progress.phase, "message": progress.message, "done": progress.done, "total": progress.total}
+        self._tell(events.KernelPhase("PreparingEnv", progress={k: v for k, v in shown.items() if v is not None}))
+
+    def _died(self, kernel: Kernel, death: KernelDeath) -> None:
+        if self._kernel is kernel:
+            self._services.start(self._bury(kernel, str(death)))
+
+    async def _bury(self, kernel: Kernel, reason: str) -> None:
+        """What it still said comes first, then that it is dead."""
+        pump, self._pump, self._kernel = self._pump, None, None
+        if pump is not None:
+            await pump.drained()
+        self._tell(events.KernelLost(reason))
+        await kernel.shutdown(now=True)  # its files and sockets
+
+    async def _shutdown(self) -> None:
+        async with self._turn:
+            await self._end()
+        self._tell(events.KernelStopped())
+
+    async def _end(self) -> None:
+        kernel, self._kernel = self._kernel, None
+        pump, self._pump = self._pump, None
+        if pump is not None:
+            pump.close()
+        if kernel is not None:
+            await kernel.shutdown()

@@ -1,0 +1,219 @@
+"""The socket: connections are accepted, their handshake is read, and each is handed to who serves its channel."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import logging
+import os
+import socket
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from runtimed.daemon.control import ControlReceiver, SettingsReceiver
+from runtimed.daemon.peer import Connection
+from runtimed.errors import RemoteProtocolError, RuntimedError
+from runtimed.room import events
+from runtimed.wire import handshake as wire
+from runtimed.wire.blobs import PutBlob, decode_put_blob
+from runtimed.wire.frames import Frame, FrameType, encode_frame, encode_untyped
+from runtimed.wire.requests import BlobStored, BlobUploadError, decode_request
+
+if TYPE_CHECKING:
+    from runtimed.daemon.control import Control
+    from runtimed.daemon.host import RoomHost
+    from runtimed.daemon.rooms import Rooms
+    from runtimed.daemon.services import Services
+
+log = logging.getLogger(__name__)
+
+SYNC_FRAMES = frozenset(
+    {
+        FrameType.AUTOMERGE_SYNC,
+        FrameType.RUNTIME_STATE_SYNC,
+        FrameType.POOL_STATE_SYNC,
+        FrameType.COMMS_DOC_SYNC,
+        FrameType.COMMENTS_DOC_SYNC,
+    }
+)
+CAPABILITIES: dict[str, Any] = {"version": 1}
+
+
+def bind(path: Path) -> socket.socket:
+    """A listening socket of mode 0600; what a dead daemon left at the path goes. Call it under the lock."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)  # no moment at which others could connect
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(mask)
+    listener.setblocking(False)
+    return listener
+
+
+class Server:
+    """Accepts peers."""
+
+    def __init__(self, services: Services, rooms: Rooms, control: Control) -> None:
+        self._services = services
+        self._rooms = rooms
+        self._control = control
+        self._principal = f"local:{_user()}"
+
+    async def listen(self, listener: socket.socket) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        return await loop.create_unix_server(lambda: Connection(self._opened), sock=listener, backlog=256)
+
+    def _opened(self, connection: Connection, opened: wire.Opened) -> None:
+        handshake = wire.decode_handshake(opened.payload)
+        wire.check_version(handshake, opened.version)
+        match handshake:
+            case wire.Pool():
+                connection.attach(ControlReceiver(connection, self._control))
+            case wire.SettingsSync():
+                connection.attach(SettingsReceiver(connection, self._control.settings_document))
+            case wire.NotebookSync() | wire.CreateNotebook() | wire.OpenNotebook():
+                self._services.start(self._admit(connection, handshake))
+
+    async def _admit(self, connection: Connection, handshake: wire.RoomHandshake) -> None:
+        """Find the room, tell the peer who it is there, and let its frames in."""
+        try:
+            host = await self._find(handshake)
+        except RuntimedError as error:
+            connection.send(_bootstrap(handshake, _refusal(error)))
+            connection.close()
+            return
+        if connection.closed:
+            return
+        peer = RoomReceiver(connection, host)
+        label = f"{self._principal}/{handshake.operator or f'peer:{peer.peer_id[:8]}'}"
+        connection.send(_bootstrap(handshake, self._welcome(handshake, host, label)))
+        host.join(peer.peer_id, label, connection)
+        host.settle()
+        connection.attach(peer)
+
+    async def _find(self, handshake: wire.RoomHandshake) -> RoomHost:
+        match handshake:
+            case wire.NotebookSync(notebook_id=notebook_id):
+                return await self._rooms.join(notebook_id)
+            case wire.OpenNotebook(path=path):
+                return await self._rooms.open(path)
+            case wire.CreateNotebook():
+                return await self._rooms.create(
+                    notebook_id=handshake.notebook_id,
+                    name=handshake.name,
+                    working_dir=handshake.working_dir,
+                    ephemeral=bool(handshake.ephemeral),
+                )
+
+    def _welcome(self, handshake: wire.RoomHandshake, host: RoomHost, label: str) -> wire.Control:
+        common: dict[str, Any] = {
+            "protocol_version": 4,
+            "daemon_version": self._services.settings.daemon_version,
+            "put_blob": wire.PutBlobSupport(
+                version=1, single_frame_max=32 << 20, multipart=False, ephemeral_supported=True
+            ),
+            "notebook_sync_receipt": True,
+            "actor_label": label,
+            "connection_scope": "owner",
+            "comments_doc_id": f"comments:local-room:{host.notebook_id}",
+            "comments_notebook_ref": wire.CommentsNotebookRef(kind="local_room", room_id=host.notebook_id),
+            "runtimed": CAPABILITIES,
+        }
+        if isinstance(handshake, wire.NotebookSync):
+            return wire.ProtocolCapabilities(**common)
+        return wire.ConnectionInfo(
+            **common,
+            notebook_id=host.notebook_id,
+            cell_count=host.room.documents.notebook.cell_count(),
+            needs_trust_approval=False,
+            ephemeral=host.folder.record.ephemeral,
+            notebook_path=host.room.path,
+        )
+
+
+class RoomReceiver:
+    """A peer in a room: its frames become events."""
+
+    typed = True
+
+    def __init__(self, connection: Connection, host: RoomHost) -> None:
+        self.peer_id = str(uuid.uuid4())
+        self._connection = connection
+        self._host = host
+
+    def received(self, frames: list[Frame]) -> None:
+        try:
+            for frame in frames:
+                self._received(frame)
+        finally:
+            self._host.settle()
+
+    def writable(self) -> None:
+        self._host.settle()
+
+    def lost(self) -> None:
+        self._host.leave(self.peer_id)
+
+    def _received(self, frame: Frame) -> None:
+        kind, payload = frame
+        if kind in SYNC_FRAMES:
+            self._host.handle(events.Synced(self.peer_id, kind, payload))
+        elif kind == FrameType.REQUEST:
+            self._host.handle(events.Requested(self.peer_id, decode_request(payload)))
+        elif kind == FrameType.PRESENCE:
+            self._host.handle(events.PresenceSent(self.peer_id, payload, self._connection.heard_at))
+        elif kind == FrameType.PUT_BLOB:
+            self._host.services.start(self._put_blob(payload))
+        elif kind in (FrameType.RESPONSE, FrameType.BROADCAST, FrameType.SESSION_CONTROL):
+            raise RemoteProtocolError(f"a {FrameType(kind).name} frame, which only daemons send")
+        # Other types are newer than we are: skipped (PROTOCOL §2).
+
+    async def _put_blob(self, payload: bytes) -> None:
+        header, data = decode_put_blob(payload)
+        answer: BlobStored | BlobUploadError
+        if not isinstance(header, PutBlob):
+            answer = BlobUploadError(reason={"kind": "unknown_upload"})
+        else:
+            answer = await asyncio.to_thread(self._store, header, bytes(data))
+        self._host.tell(events.Answered(self.peer_id, header.id, answer))
+
+    def _store(self, header: PutBlob, data: bytes) -> BlobStored | BlobUploadError:
+        try:
+            digest = self._host.services.blobs.put_upload(data, header.media_type)
+        except RuntimedError as error:
+            return BlobUploadError(reason={"kind": error.code, "message": str(error)})
+        if header.sha256 and header.sha256 != digest:
+            return BlobUploadError(reason={"kind": "hash_mismatch"})
+        return BlobStored(hash=digest, size=len(data), media_type=header.media_type)
+
+
+def _refusal(error: RuntimedError) -> wire.ConnectionInfo:
+    return wire.ConnectionInfo(
+        notebook_id="",
+        cell_count=0,
+        needs_trust_approval=False,
+        error=error.message,
+        runtimed={**CAPABILITIES, "code": error.code, "hint": error.hint},
+    )
+
+
+def _bootstrap(handshake: wire.RoomHandshake, message: wire.Control) -> bytes:
+    """The first frame of a notebook channel; old clients want it bare (PROTOCOL §3)."""
+    if handshake.typed_bootstrap:
+        return encode_frame(FrameType.SESSION_CONTROL, wire.encode_control(message))
+    bare = msgspec.to_builtins(message)
+    bare.pop("type")
+    return encode_untyped(msgspec.json.encode(bare))
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name, as in containers
+        return "unknown"

@@ -1,0 +1,94 @@
+"""The room's documents: operations are collected, committed in one transaction a flush, and logged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from runtimed.room.effects import Append
+from runtimed.wire.frames import FrameType
+
+if TYPE_CHECKING:
+    from runtimed.docs.comms import CommentsDoc, CommsDoc
+    from runtimed.docs.crdt import Document, Transaction
+    from runtimed.docs.notebook import NotebookDoc
+    from runtimed.docs.runtime import RuntimeDoc
+
+Write = Callable[["Transaction"], None]
+
+# Whose changes count: the runtime state and the pool are the daemon's to write (PROTOCOL §8.3).
+WRITABLE_BY_PEERS = {
+    FrameType.AUTOMERGE_SYNC: True,
+    FrameType.RUNTIME_STATE_SYNC: False,
+    FrameType.COMMS_DOC_SYNC: True,
+    FrameType.COMMENTS_DOC_SYNC: True,
+    FrameType.POOL_STATE_SYNC: False,
+}
+
+# The documents kept on disk; comments and pool are made anew with each load.
+LOGGED = {
+    FrameType.AUTOMERGE_SYNC: "notebook",
+    FrameType.RUNTIME_STATE_SYNC: "runtime",
+    FrameType.COMMS_DOC_SYNC: "comms",
+}
+
+
+@dataclass
+class Documents:
+    """The documents of one room and what is yet to be written into them."""
+
+    notebook: NotebookDoc
+    runtime: RuntimeDoc
+    comms: CommsDoc
+    comments: CommentsDoc
+    pool: Document
+    _for_notebook: list[Write] = field(default_factory=list)
+    _for_runtime: list[Write] = field(default_factory=list)
+    _for_comms: list[Write] = field(default_factory=list)
+
+    def by_frame(self) -> dict[FrameType, Document]:
+        """The document that each sync frame type speaks of."""
+        return {
+            FrameType.AUTOMERGE_SYNC: self.notebook.document,
+            FrameType.RUNTIME_STATE_SYNC: self.runtime.document,
+            FrameType.COMMS_DOC_SYNC: self.comms.document,
+            FrameType.COMMENTS_DOC_SYNC: self.comments.document,
+            FrameType.POOL_STATE_SYNC: self.pool,
+        }
+
+    @property
+    def uncommitted(self) -> bool:
+        return bool(self._for_notebook or self._for_runtime or self._for_comms)
+
+    def in_notebook(self, write: Write) -> None:
+        self._for_notebook.append(write)
+
+    def in_runtime(self, write: Write) -> None:
+        self._for_runtime.append(write)
+
+    def in_comms(self, write: Write) -> None:
+        self._for_comms.append(write)
+
+    def commit(self) -> list[Append]:
+        """Write all that was collected; the changes made are to be logged before they are told."""
+        # The runtime state goes first: a peer that sees a cell's execution_id finds the execution.
+        return [
+            *_commit("runtime", self.runtime.document, self._for_runtime),
+            *_commit("notebook", self.notebook.document, self._for_notebook),
+            *_commit("comms", self.comms.document, self._for_comms),
+        ]
+
+
+def _commit(name: str, document: Document, writes: list[Write]) -> list[Append]:
+    if not writes:
+        return []
+    batch = writes.copy()
+    writes.clear()
+
+    def write_all(tx: Transaction) -> None:
+        for write in batch:
+            write(tx)
+
+    changes = document.commit(write_all)
+    return [Append(name, tuple(changes))] if changes else []

@@ -1,0 +1,104 @@
+"""What a room asks of the world: plain values; daemon/host runs them in the order given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runtimed.wire.requests import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Encoded frames for one peer, as they go on the socket."""
+
+    peer_id: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Close this peer's connection: it broke the rules."""
+
+    peer_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Write raw changes to the log of one document, before any peer hears of them."""
+
+    document: str  # notebook, runtime or comms
+    changes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchKernel:
+    """Comes back as KernelPhase, then KernelReady or KernelFailed."""
+
+    kernel_type: str
+    env_source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExecuteOnKernel:
+    """The message id is the execution id, so that every answer names its execution."""
+
+    execution_id: str
+    cell_id: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptKernel:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownKernel:
+    """Comes back as KernelStopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskKernel:
+    """A completion or history request; comes back as Answered."""
+
+    peer_id: str
+    request_id: str
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class SendComm:
+    message: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SaveFile:
+    """Write the notebook to its file (or ``path``); comes back as Saved or SaveBlocked and, when a
+    peer asked, Answered."""
+
+    path: str | None = None
+    peer_id: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """The notebook or its outputs changed: the file is behind, save when things settle."""
+
+
+Effect = (
+    Send
+    | Drop
+    | Append
+    | LaunchKernel
+    | ExecuteOnKernel
+    | InterruptKernel
+    | ShutdownKernel
+    | AskKernel
+    | SendComm
+    | SaveFile
+    | Touched
+)

@@ -1,0 +1,354 @@
+"""Who runs when: the kernel's state, the queue, and what both leave in the documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from runtimed.docs.outputs import ClearOutputs, PutOutput, UpdateDisplay, error_manifest
+from runtimed.errors import CellNotFound, InvalidRequest, RequestError
+from runtimed.room import events
+from runtimed.room.effects import Effect, ExecuteOnKernel, LaunchKernel, ShutdownKernel, Touched
+from runtimed.room.queue import Execution, ExecutionQueue
+from runtimed.wire import requests as wire
+
+if TYPE_CHECKING:
+    from runtimed.docs.outputs import OutputOp
+    from runtimed.docs.crdt import Transaction
+    from runtimed.room.documents import Documents
+
+Address = tuple[str, str]  # peer id, request id
+Answer = Callable[[Address, wire.Response], None]
+
+
+class Executions:
+    """The kernel of one room and everything that is asked of it.
+
+    ``kernel`` is none, launching, running or stopping.
+    """
+
+    def __init__(self, documents: Documents, *, answer: Answer, new_id: Callable[[], str]) -> None:
+        self._documents = documents
+        self._answer = answer
+        self.new_id = new_id
+        self._queue = ExecutionQueue()
+        self._launching: list[Address] = []
+        self._stopping: list[Address] = []
+        self._sequence = documents.runtime.last_seq()
+        self.kernel = "none"
+        self.kernel_type = ""
+        self.env_source = ""
+
+    @property
+    def status(self) -> str:
+        """The kernel's state in nteract's words: not_started, starting, idle, busy or shutdown."""
+        if self.kernel == "running":
+            return "busy" if self._queue.running else "idle"
+        return {"none": "not_started", "launching": "starting", "stopping": "shutdown"}[self.kernel]
+
+    def wake(self) -> None:
+        """A new load of the documents: executions that nobody runs any more are ended, and so is their kernel."""
+        runtime = self._documents.runtime
+        ours = {execution.execution_id for execution in self._queue}
+        for execution_id in runtime.unfinished():
+            if execution_id not in ours:
+                self._orphaned(execution_id)
+        if self.kernel == "none" and runtime.lifecycle not in ("NotStarted", "Shutdown", "Error"):
+            self._set_kernel(lifecycle="Shutdown", activity="", error_reason="daemon_restarted", error_details=RESTARTED)
+        if not ours:
+            self._documents.in_runtime(lambda tx: runtime.set_queue(tx, None, []))
+        self._documents.in_runtime(lambda tx: runtime.set_progress(tx, None))
+
+    def inherit(self, before: Executions) -> None:
+        """Go on with the kernel and the queue of a room whose documents had to be loaded anew."""
+        self._queue, self.kernel = before._queue, before.kernel
+        self.kernel_type, self.env_source = before.kernel_type, before.env_source
+
+    def _orphaned(self, execution_id: str) -> None:
+        runtime = self._documents.runtime
+        if runtime.status(execution_id) == "running":
+            manifest = error_manifest(self.new_id(), "KernelDied", RESTARTED, [f"KernelDied: {RESTARTED}"])
+            self._output(execution_id, PutOutput(manifest["output_id"], _LAST, manifest))
+            self._documents.in_runtime(lambda tx: runtime.set_status(tx, execution_id, "error", success=False))
+        else:
+            self._documents.in_runtime(lambda tx: runtime.set_status(tx, execution_id, "cancelled"))
+
+    # Kernel
+
+    def launch(self, address: Address | None, kernel_type: str, env_source: str) -> list[Effect]:
+        """Start a kernel unless the room has one; whoever asks meanwhile waits for the same start."""
+        if self.kernel == "running":
+            if address:
+                self._answer(address, self._launched(already=True))
+            return []
+        if address:
+            self._launching.append(address)
+        if self.kernel == "launching":
+            return []
+        self.kernel, self.kernel_type, self.env_source = "launching", kernel_type, env_source
+        self._set_kernel(lifecycle="Resolving", activity="", env_source=env_source, error_reason="", error_details="")
+        # If the last kernel is still stopping, the host starts this one behind it.
+        return [LaunchKernel(kernel_type, env_source)]
+
+    def phase(self, event: events.KernelPhase) -> None:
+        self._set_kernel(lifecycle=event.lifecycle)
+        self._documents.in_runtime(lambda tx: self._documents.runtime.set_progress(tx, event.progress))
+
+    def ready(self, event: events.KernelReady) -> list[Effect]:
+        self.kernel, self.kernel_type, self.env_source = "running", event.kernel_type, event.env_source
+        name = "python3" if event.kernel_type == "python" else event.kernel_type
+        self._set_kernel(
+            lifecycle="Running",
+            activity="Idle",
+            name=name,
+            language=str(event.language_info.get("name", event.kernel_type)),
+            env_source=event.env_source,
+            error_reason="",
+            error_details="",
+        )
+        runtime = self._documents.runtime
+        self._documents.in_runtime(lambda tx: runtime.set_env(tx, prewarmed_packages=event.packages))
+        self._documents.in_runtime(lambda tx: runtime.set_progress(tx, None))
+        for address in self._launching:
+            self._answer(address, self._launched(already=False))
+        self._launching.clear()
+        return self._start_next()
+
+    def failed(self, event: events.KernelFailed) -> list[Effect]:
+        self.kernel = "none"
+        error = event.error
+        self._set_kernel(lifecycle="Error", activity="", error_reason=error.code, error_details=str(error))
+        self._documents.in_runtime(lambda tx: self._documents.runtime.set_progress(tx, None))
+        for address in self._launching:
+            self._answer(address, wire.Error(error=error.message, code=error.code, hint=error.hint))
+        self._launching.clear()
+        return self._abandon(f"no kernel could be started: {error.message}")
+
+    def lost(self, event: events.KernelLost) -> list[Effect]:
+        """The kernel died by itself: what ran is in error, what waited is cancelled, nothing restarts."""
+        self.kernel = "none"
+        self._set_kernel(lifecycle="Error", activity="", error_reason="kernel_died", error_details=event.reason)
+        return self._abandon(event.reason, died=True)
+
+    def shutdown(self, address: Address | None) -> list[Effect]:
+        if self.kernel in ("none", "stopping"):
+            if address:
+                self._answer(address, wire.NoKernel())
+            return []
+        self.kernel = "stopping"
+        for waiting in self._launching:
+            self._answer(waiting, wire.Error(error="The kernel was shut down while it started", code="no_kernel"))
+        self._launching.clear()
+        if address:
+            self._stopping.append(address)
+        return [*self._abandon("the kernel was shut down"), ShutdownKernel()]
+
+    def stopped(self) -> None:
+        if self.kernel == "stopping":  # else a launch was asked for meanwhile and goes on
+            self.kernel = "none"
+        if self.kernel == "none":
+            self._set_kernel(lifecycle="Shutdown", activity="")
+        for address in self._stopping:
+            self._answer(address, wire.KernelShuttingDown())
+        self._stopping.clear()
+
+    # Executions
+
+    def execute(
+        self, address: Address, submitted_by: str, cell_id: str, execution_id: str | None = None
+    ) -> list[Effect]:
+        """Queue one cell; its source is the document's, as it stands now."""
+        if self.kernel in ("none", "stopping"):
+            self._answer(address, wire.NoKernel())
+            return []
+        if reason := self._refused(execution_id):
+            self._answer(address, wire.ExecutionIdRejected(execution_id=execution_id or "", reason=reason))
+            return []
+        execution = self._make(cell_id, submitted_by, execution_id)
+        self._answer(address, wire.CellQueued(cell_id=cell_id, execution_id=execution.execution_id))
+        return self._enqueue([execution])
+
+    def execute_all(self, address: Address, submitted_by: str, given: dict[str, str] | None) -> list[Effect]:
+        """Queue every code cell, in the order of the document."""
+        if self.kernel in ("none", "stopping"):
+            self._answer(address, wire.NoKernel())
+            return []
+        notebook = self._documents.notebook
+        code = [c for c in notebook.cell_ids() if notebook.cell(c).cell_type == "code"]
+        executions = [self._make(c, submitted_by, (given or {}).get(c)) for c in code]
+        queued = [wire.QueuedCell(cell_id=e.cell_id, execution_id=e.execution_id) for e in executions]
+        self._answer(address, wire.AllCellsQueued(queued=queued))
+        return self._enqueue(executions)
+
+    def report(self, item: events.Report) -> list[Effect]:
+        """What the kernel said of an execution."""
+        match item:
+            case events.ExecutionStarted(execution_id, count):
+                self._count(execution_id, count)
+            case events.OutputsChanged(execution_id, ops):
+                for op in ops:
+                    self._output(execution_id, op)
+                return [Touched()]
+            case events.ExecutionFinished():
+                return self._finish(item)
+            case _:
+                pass
+        return []
+
+    def _make(self, cell_id: str, submitted_by: str, execution_id: str | None) -> Execution:
+        notebook = self._documents.notebook
+        if not notebook.has(cell_id):
+            raise CellNotFound(f"Cell not found in document: {cell_id}", hint="list the cells to see their ids")
+        cell = notebook.cell(cell_id)
+        if cell.cell_type != "code":
+            raise InvalidRequest(f"Cell {cell_id} is a {cell.cell_type} cell; only code cells run")
+        if self._queue.full:
+            raise RequestError("The execution queue is full", hint="wait until some executions are done")
+        return Execution(
+            execution_id=execution_id or self.new_id(),
+            cell_id=cell_id,
+            source=cell.source,
+            submitted_by=submitted_by,
+        )
+
+    def _refused(self, execution_id: str | None) -> Literal["malformed", "already_exists"] | None:
+        if execution_id is None:
+            return None
+        if not _is_uuid(execution_id):
+            return "malformed"
+        known = execution_id in self._queue or self._documents.runtime.status(execution_id) is not None
+        return "already_exists" if known else None
+
+    def _enqueue(self, executions: list[Execution]) -> list[Effect]:
+        for execution in executions:
+            self._queue.add(execution)
+        # Kernel first: what runs at once is sent before it is recorded (LATENCY §3.3).
+        effects = self._start_next(fresh={e.execution_id for e in executions})
+        started = self._queue.running
+        for execution in executions:
+            self._record(execution, "running" if execution is started else "queued")
+        self._show_queue()
+        return effects
+
+    def _start_next(self, fresh: set[str] | None = None) -> list[Effect]:
+        if self.kernel != "running" or (execution := self._queue.start_next()) is None:
+            return []
+        if execution.execution_id not in (fresh or ()):
+            runtime = self._documents.runtime
+            eid = execution.execution_id
+            self._documents.in_runtime(lambda tx: runtime.set_status(tx, eid, "running"))
+        return [ExecuteOnKernel(execution.execution_id, execution.cell_id, execution.source)]
+
+    def _finish(self, item: events.ExecutionFinished) -> list[Effect]:
+        execution = self._queue.finish(item.execution_id)
+        if execution is None:
+            return []
+        ok = item.status == "ok"
+        if item.execution_count is not None:
+            self._count(item.execution_id, item.execution_count)
+        status = "cancelled" if item.status == "aborted" else "done" if ok else "error"
+        self._end(execution, status, success=None if status == "cancelled" else ok)
+        if not ok:  # what the same hand queued behind it would run on false premises
+            for waiting in self._queue.cancel(submitted_by=execution.submitted_by):
+                self._end(waiting, "cancelled", success=None)
+        effects = self._start_next()
+        self._show_queue()
+        return [*effects, Touched()]
+
+    def _abandon(self, reason: str, *, died: bool = False) -> list[Effect]:
+        """The kernel is gone: nothing waits for it any longer."""
+        ran, waiting = self._queue.give_up()
+        if ran is not None:
+            if died:
+                manifest = error_manifest(self.new_id(), "KernelDied", reason, [f"KernelDied: {reason}"])
+                self._output(ran.execution_id, PutOutput(manifest["output_id"], _LAST, manifest))
+            self._end(ran, "error" if died else "cancelled", success=False if died else None)
+        for execution in waiting:
+            self._end(execution, "cancelled", success=None)
+        if ran is None and not waiting:
+            return []
+        self._show_queue()
+        return [Touched()]
+
+    # What all that leaves in the documents
+
+    def _set_kernel(self, **fields: Any) -> None:
+        self._documents.in_runtime(lambda tx: self._documents.runtime.set_kernel(tx, **fields))
+
+    def _record(self, execution: Execution, status: str) -> None:
+        self._sequence += 1
+        sequence, documents = self._sequence, self._documents
+
+        def in_runtime(tx: Transaction) -> None:
+            documents.runtime.add_execution(
+                tx,
+                execution.execution_id,
+                cell_id=execution.cell_id,
+                source=execution.source,
+                seq=sequence,
+                actor_label=execution.submitted_by,
+                status=status,
+            )
+
+        def in_notebook(tx: Transaction) -> None:
+            if documents.notebook.has(execution.cell_id):  # else deleted meanwhile
+                documents.notebook.set_execution(tx, execution.cell_id, execution.execution_id, None)
+
+        documents.in_runtime(in_runtime)
+        documents.in_notebook(in_notebook)
+
+    def _count(self, execution_id: str, count: int) -> None:
+        documents = self._documents
+        execution = self._queue.running
+        documents.in_runtime(lambda tx: documents.runtime.set_execution_count(tx, execution_id, count))
+        if execution is None or execution.execution_id != execution_id:
+            return
+        cell_id = execution.cell_id
+
+        def in_notebook(tx: Transaction) -> None:
+            if documents.notebook.has(cell_id):
+                documents.notebook.set_execution(tx, cell_id, execution_id, count)
+
+        documents.in_notebook(in_notebook)
+
+    def _end(self, execution: Execution, status: str, *, success: bool | None) -> None:
+        runtime, eid = self._documents.runtime, execution.execution_id
+        self._documents.in_runtime(lambda tx: runtime.set_status(tx, eid, status, success=success))
+
+    def _show_queue(self) -> None:
+        running = self._queue.running
+        executing, waiting = running.execution_id if running else None, self._queue.waiting_ids
+        runtime = self._documents.runtime
+        self._documents.in_runtime(lambda tx: runtime.set_queue(tx, executing, waiting))
+        if self.kernel == "running":
+            self._set_kernel(activity="Busy" if running else "Idle")
+
+    def _output(self, execution_id: str, op: OutputOp) -> None:
+        runtime = self._documents.runtime
+
+        def write(tx: Transaction) -> None:
+            match op:
+                case PutOutput(output_id, seq, manifest, display_id):
+                    runtime.put_output(tx, execution_id, output_id, seq, manifest)
+                    if display_id is not None:
+                        runtime.register_display(tx, display_id, execution_id, output_id)
+                case ClearOutputs():
+                    runtime.delete_outputs(tx, execution_id)
+                case UpdateDisplay(display_id, data, metadata):
+                    runtime.update_display(tx, display_id, data, metadata)
+
+        self._documents.in_runtime(write)
+
+    def _launched(self, *, already: bool) -> wire.Response:
+        kind = wire.KernelAlreadyRunning if already else wire.KernelLaunched
+        return kind(kernel_type=self.kernel_type, env_source=self.env_source, launched_config={})
+
+
+RESTARTED = "the daemon ended while this kernel ran, and the kernel with it; outputs may be missing"
+_LAST = 2**31  # sorts behind every output of the execution
+
+
+def _is_uuid(text: str) -> bool:
+    hexes = text.replace("-", "")
+    return len(hexes) == 32 and all(c in "0123456789abcdefABCDEF" for c in hexes)
+

@@ -1,0 +1,161 @@
+"""The peers of a room: what each was told of each document, and what it is owed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from runtimed.docs.replication import Replication
+from runtimed.errors import RemoteProtocolError
+from runtimed.room.documents import WRITABLE_BY_PEERS
+from runtimed.wire.frames import FrameType, encode_frame
+from runtimed.wire.handshake import HostedBridgeStatus, InitialLoad, SyncStatus, encode_control
+
+if TYPE_CHECKING:
+    from runtimed.docs.crdt import Document
+    from runtimed.wire.requests import RequestEnvelope
+    from runtimed.wire.sync import ChangeHeader
+
+# The order in which a newcomer is told of the documents (PROTOCOL §4).
+ORDER = (
+    FrameType.AUTOMERGE_SYNC,
+    FrameType.RUNTIME_STATE_SYNC,
+    FrameType.COMMS_DOC_SYNC,
+    FrameType.COMMENTS_DOC_SYNC,
+    FrameType.POOL_STATE_SYNC,
+)
+PARKED_MAX = 256  # requests of one peer that wait for their required_heads
+
+
+@dataclass
+class Peer:
+    peer_id: str
+    actor_label: str
+    replications: dict[FrameType, Replication]
+    status: SyncStatus
+    outbox: list[bytes] = field(default_factory=list)  # whole frames
+    parked: list[RequestEnvelope] = field(default_factory=list)
+    parked_ticks: int = 0
+
+    @property
+    def dirty(self) -> bool:
+        return bool(self.outbox) or any(r.dirty for r in self.replications.values())
+
+    def say(self, kind: FrameType, payload: bytes) -> None:
+        self.outbox.append(encode_frame(kind, payload))
+
+    def set_status(
+        self,
+        *,
+        notebook_doc: Literal["syncing", "interactive"] | None = None,
+        runtime_state: Literal["syncing", "ready"] | None = None,
+        load: InitialLoad | None = None,
+    ) -> None:
+        """Tell where the session start has come to, if that is news (a full snapshot each time)."""
+        status = SyncStatus(
+            notebook_doc=notebook_doc or self.status.notebook_doc,
+            runtime_state=runtime_state or self.status.runtime_state,
+            initial_load=load or self.status.initial_load,
+        )
+        if status != self.status:
+            self.status = status
+            self.say(FrameType.SESSION_CONTROL, encode_control(status))
+
+    def park(self, envelope: RequestEnvelope) -> None:
+        """Keep a request until the changes it needs are here (sync and requests may overtake each other)."""
+        if len(self.parked) >= PARKED_MAX:
+            raise RemoteProtocolError(f"more than {PARKED_MAX} requests wait for changes that never came")
+        self.parked.append(envelope)
+
+    def drain(self) -> bytes:
+        """All that this peer is to be told now, encoded; empty if it knows everything."""
+        frames, self.outbox = self.outbox, []
+        for kind in ORDER:
+            replication = self.replications[kind]
+            if replication.dirty:
+                frames += [encode_frame(kind, payload) for payload in replication.next_frames()]
+        return b"".join(frames)
+
+
+class Peers:
+    """Who is connected. Documents are told to all; answers to the one that asked."""
+
+    def __init__(self, documents: dict[FrameType, Document]) -> None:
+        self._documents = documents
+        self._peers: dict[str, Peer] = {}
+        self.owed: set[str] = set()  # peers that wait for something: told before the others
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def __iter__(self) -> Iterator[Peer]:
+        return iter(list(self._peers.values()))
+
+    def get(self, peer_id: str) -> Peer | None:
+        return self._peers.get(peer_id)
+
+    def join(self, peer_id: str, actor_label: str, load: InitialLoad) -> Peer:
+        """A newcomer: it hears of all documents at the next flush, in the protocol's order."""
+        replications = {
+            kind: Replication(self._documents[kind], accept_changes=WRITABLE_BY_PEERS[kind]) for kind in ORDER
+        }
+        status = SyncStatus(notebook_doc="pending", runtime_state="pending", initial_load=load)
+        peer = self._peers[peer_id] = Peer(peer_id, actor_label, replications, status)
+        peer.say(FrameType.SESSION_CONTROL, encode_control(status))
+        peer.say(FrameType.SESSION_CONTROL, encode_control(HostedBridgeStatus(status="not_applicable")))
+        self._open(peer, FrameType.AUTOMERGE_SYNC)
+        peer.set_status(notebook_doc="syncing")
+        self._open(peer, FrameType.RUNTIME_STATE_SYNC)
+        peer.set_status(runtime_state="syncing")
+        self.owed.add(peer_id)
+        return peer
+
+    def leave(self, peer_id: str) -> bool:
+        self.owed.discard(peer_id)
+        return self._peers.pop(peer_id, None) is not None
+
+    def owe_everybody(self) -> None:
+        self.owed.update(self._peers)
+
+    def receive(self, peer: Peer, kind: FrameType, payload: bytes) -> list[ChangeHeader]:
+        """Merge a sync frame; the changes that were news.
+
+        Raises:
+            RemoteProtocolError: the frame is malformed, or holds changes this peer may not make.
+            DocumentPoisoned: the binding panicked; the room must be loaded anew.
+        """
+        replication = peer.replications[kind]
+        was_live = replication.live
+        news = replication.receive(payload, check_author(peer.actor_label))
+        if kind is FrameType.AUTOMERGE_SYNC:
+            if replication.live and (was_live or not replication.dirty):
+                peer.set_status(notebook_doc="interactive")
+            # A receipt is due at once; the rest of the room can wait its few milliseconds.
+            self.owed.add(peer.peer_id)
+        elif kind is FrameType.RUNTIME_STATE_SYNC:
+            peer.set_status(runtime_state="ready")
+        if peer.dirty:
+            self.owed.add(peer.peer_id)
+        return news
+
+    def _open(self, peer: Peer, kind: FrameType) -> None:
+        peer.outbox += [encode_frame(kind, payload) for payload in peer.replications[kind].next_frames()]
+
+
+class check_author:  # noqa: N801 - reads as a verb where it is used
+    """Refuse changes under a name that is not the peer's: another principal's, or the daemon's own.
+
+    Labels are ``principal/operator``; any operator of the same principal will do, and so does a label
+    without a principal (a random actor id) in a local room (PROTOCOL §3 Identity).
+    """
+
+    def __init__(self, actor_label: str) -> None:
+        self._principal = actor_label.partition("/")[0].encode()
+
+    def __call__(self, change: ChangeHeader) -> None:
+        principal, slash, _ = change.actor.partition(b"/")
+        if slash and principal != self._principal:
+            raise RemoteProtocolError(f"a change by another principal: {change.actor!r}")
+        if change.actor.startswith((b"runtimed:", b"nteract:")) or change.actor == b"runtimed":
+            raise RemoteProtocolError(f"a change under a name of the daemon's: {change.actor!r}")

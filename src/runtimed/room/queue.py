@@ -1,0 +1,73 @@
+"""The execution queue: at most one execution runs, the others wait in the order they came."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    execution_id: str
+    cell_id: str
+    source: str
+    submitted_by: str  # actor label of the peer that asked
+
+
+class ExecutionQueue:
+    """From queued to done. Whoever starts, finishes or cancels an execution asks here first."""
+
+    def __init__(self, *, limit: int = 10_000) -> None:
+        self.running: Execution | None = None
+        self._waiting: deque[Execution] = deque()
+        self._limit = limit
+
+    def __iter__(self) -> Iterator[Execution]:
+        """The running execution, then the waiting ones."""
+        if self.running is not None:
+            yield self.running
+        yield from self._waiting
+
+    def __contains__(self, execution_id: str) -> bool:
+        return any(e.execution_id == execution_id for e in self)
+
+    @property
+    def full(self) -> bool:
+        return len(self._waiting) >= self._limit
+
+    @property
+    def waiting_ids(self) -> list[str]:
+        return [e.execution_id for e in self._waiting]
+
+    def add(self, execution: Execution) -> None:
+        self._waiting.append(execution)
+
+    def start_next(self) -> Execution | None:
+        """The execution that runs from now on; None while one runs or none waits."""
+        if self.running is not None or not self._waiting:
+            return None
+        self.running = self._waiting.popleft()
+        return self.running
+
+    def finish(self, execution_id: str) -> Execution | None:
+        """The execution that just ended, or None if it is not the running one (it was given up before)."""
+        ended = self.running
+        if ended is None or ended.execution_id != execution_id:
+            return None
+        self.running = None
+        return ended
+
+    def cancel(self, *, submitted_by: str | None = None) -> list[Execution]:
+        """Take the waiting executions out: all of them, or those of one submitter."""
+        gone: list[Execution] = []
+        kept: deque[Execution] = deque()
+        for execution in self._waiting:
+            (gone if submitted_by in (None, execution.submitted_by) else kept).append(execution)
+        self._waiting = kept
+        return gone
+
+    def give_up(self) -> tuple[Execution | None, list[Execution]]:
+        """The kernel is gone: what ran, and all that waited."""
+        ran, self.running = self.running, None
+        return ran, self.cancel()

@@ -1,0 +1,332 @@
+"""The room: events in, effects out; the only thing that changes a notebook being shared.
+
+``handle`` is synchronous and deterministic: no loop, no socket, no clock, no disk. Time arrives inside
+events, ids come from the function given. What a handled event leaves to be told waits until ``Flushed``,
+so that one wake-up of the daemon ends in one transaction a document and one write a peer (DESIGN §2, §4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from runtimed.errors import ProtocolError, RemoteProtocolError, RequestError, RuntimedError
+from runtimed.room import events
+from runtimed.room.documents import LOGGED, Documents
+from runtimed.room.effects import Append, AskKernel, Drop, Effect, InterruptKernel, SaveFile, Send, SendComm, Touched
+from runtimed.room.executions import Executions
+from runtimed.room.loading import Loading
+from runtimed.room.peers import Peers
+from runtimed.room.presence import PresenceBoard
+from runtimed.wire import requests as wire
+from runtimed.wire.broadcasts import CommBroadcast, encode_broadcast
+from runtimed.wire.frames import FrameType
+from runtimed.wire.handshake import InitialLoad
+from runtimed.wire.presence import decode_presence
+
+if TYPE_CHECKING:
+    from runtimed.docs.crdt import Transaction
+    from runtimed.room.peers import Peer
+
+PARKED_TICKS = 2  # a request whose changes did not come within so many ticks is answered with an error
+
+
+class Room:
+    """One notebook being shared: its documents, its peers, its kernel and its queue."""
+
+    def __init__(self, documents: Documents, *, new_id: Callable[[], str], path: str | None = None) -> None:
+        self.documents = documents
+        self.path = path
+        self.peers = Peers(documents.by_frame())
+        self.executions = Executions(documents, answer=self._answer, new_id=new_id)
+        self.presence = PresenceBoard()
+        self.loading = Loading(documents)
+
+    def wake(self) -> list[Effect]:
+        """What is due before the first event: what a dead daemon left running is ended, and says why."""
+        self.executions.wake()
+        return [*self.documents.commit()]
+
+    def reborn(self, documents: Documents) -> Room:
+        """The same room on documents loaded anew: the kernel and the queue live on, every peer is gone."""
+        room = Room(documents, new_id=self.executions.new_id, path=self.path)
+        room.executions.inherit(self.executions)
+        room.loading.status = self.loading.status
+        return room
+
+    @property
+    def dirty(self) -> bool:
+        """Something is yet to be committed or told."""
+        return self.documents.uncommitted or any(peer.dirty for peer in self.peers)
+
+    @property
+    def owed(self) -> frozenset[str]:
+        """Peers that wait for an answer or a receipt."""
+        return frozenset(self.peers.owed)
+
+    def handle(self, event: events.Event) -> list[Effect]:
+        """Let one thing happen; what is to be done about it, in order.
+
+        Raises:
+            DocumentPoisoned: the binding panicked. The room is unusable and must be loaded anew.
+        """
+        match event:
+            case events.Flushed():
+                return self._flush(event)
+            case events.Synced():
+                return self._synced(event)
+            case events.Requested():
+                return self._requested(event)
+            case events.Reported():
+                return self._reported(event)
+            case events.PresenceSent():
+                return self._presence(event)
+            case events.Answered():
+                self._answer((event.peer_id, event.request_id), event.response)
+            case events.PeerJoined():
+                self._joined(event)
+            case events.PeerLeft():
+                self._left(event.peer_id)
+            case events.KernelPhase():
+                self.executions.phase(event)
+            case events.KernelReady():
+                self.peers.owe_everybody()
+                return self.executions.ready(event)
+            case events.KernelFailed():
+                self.peers.owe_everybody()
+                return self.executions.failed(event)
+            case events.KernelLost():
+                self.peers.owe_everybody()
+                return self.executions.lost(event)
+            case events.KernelStopped():
+                self.peers.owe_everybody()
+                self.executions.stopped()
+            case events.CellsLoaded():
+                self._loaded(event)
+            case events.LoadFailed(reason):
+                self._set_load(InitialLoad(phase="failed", reason=reason))
+            case events.ChangedOutside():
+                return self._changed_outside(event)
+            case events.Saved():
+                self._saved(event)
+            case events.SaveBlocked(kind, reason):
+                self._checkpoint(source_issue_kind=kind, source_issue_reason=reason)
+            case events.Ticked(at):
+                self._ticked(at)
+        return []
+
+    # Peers come and go
+
+    def _joined(self, event: events.PeerJoined) -> None:
+        peer = self.peers.join(event.peer_id, event.actor_label, self.loading.status)
+        self._show_presence(peer)
+
+    def _left(self, peer_id: str) -> None:
+        if self.peers.leave(peer_id) and (told := self.presence.left(peer_id)):
+            self._tell_others(peer_id, told)
+
+    def _presence(self, event: events.PresenceSent) -> list[Effect]:
+        peer = self.peers.get(event.peer_id)
+        if peer is None:
+            return []
+        try:
+            message = decode_presence(event.payload)
+            told, newcomer = self.presence.heard(event.peer_id, peer.actor_label, message, event.at)
+        except ProtocolError as error:  # ours too: one at the cap does not fit any more under its new label
+            return [Drop(event.peer_id, str(error))]
+        if told:
+            self._tell_others(event.peer_id, told)
+        if newcomer:
+            self._show_presence(peer)
+        return []
+
+    def _show_presence(self, peer: Peer) -> None:
+        for payload in self.presence.snapshot(without=peer.peer_id):
+            peer.say(FrameType.PRESENCE, payload)
+
+    def _tell_others(self, peer_id: str, payload: bytes) -> None:
+        for peer in self.peers:
+            if peer.peer_id != peer_id:
+                peer.say(FrameType.PRESENCE, payload)
+
+    def _ticked(self, at: float) -> None:
+        for peer_id, told in self.presence.expired(at):
+            self._tell_others(peer_id, told)
+        for peer in self.peers:
+            peer.parked_ticks = peer.parked_ticks + 1 if peer.parked else 0
+            if peer.parked_ticks > PARKED_TICKS:
+                late, peer.parked = peer.parked, []
+                for envelope in late:
+                    self._fail((peer.peer_id, envelope.id), RequestError("The changes this request needs never came"))
+
+    # Documents
+
+    def _synced(self, event: events.Synced) -> list[Effect]:
+        peer = self.peers.get(event.peer_id)
+        if peer is None:
+            return []
+        kind = FrameType(event.kind)
+        try:
+            news = self.peers.receive(peer, kind, event.payload)
+        except RemoteProtocolError as error:
+            return [Drop(event.peer_id, str(error))]
+        if not news or kind not in LOGGED:
+            return []
+        effects: list[Effect] = [Append(LOGGED[kind], tuple(change.raw for change in news))]
+        if kind is FrameType.AUTOMERGE_SYNC:
+            effects.append(Touched())
+            effects += self._unpark()
+        return effects
+
+    def _unpark(self) -> list[Effect]:
+        effects: list[Effect] = []
+        for peer in self.peers:
+            if peer.parked:
+                waiting, peer.parked = peer.parked, []
+                for envelope in waiting:
+                    effects += self._requested(events.Requested(peer.peer_id, envelope))
+        return effects
+
+    def _reported(self, event: events.Reported) -> list[Effect]:
+        effects: list[Effect] = []
+        for item in event.items:
+            effects += self.executions.report(item)
+            if isinstance(item, events.ExecutionFinished):
+                self.peers.owe_everybody()
+            elif isinstance(item, events.CommReceived):
+                self._comm(item)
+        return effects
+
+    def _comm(self, item: events.CommReceived) -> None:
+        broadcast = CommBroadcast(
+            msg_type=item.msg_type, content=item.content, buffers=[list(buffer) for buffer in item.buffers]
+        )
+        payload = encode_broadcast(broadcast)
+        for peer in self.peers:
+            peer.say(FrameType.BROADCAST, payload)
+
+    def _flush(self, event: events.Flushed) -> list[Effect]:
+        """Commit what was collected, log it, tell the peers: in this order (DESIGN §5.2)."""
+        effects: list[Effect] = [*self.documents.commit()]
+        for peer in self.peers:
+            wanted = event.only is None or peer.peer_id in event.only
+            if wanted and peer.peer_id not in event.blocked and (data := peer.drain()):
+                effects.append(Send(peer.peer_id, data))
+        self.peers.owed -= self.peers.owed if event.only is None else event.only
+        return effects
+
+    # Requests
+
+    def _requested(self, event: events.Requested) -> list[Effect]:
+        peer = self.peers.get(event.peer_id)
+        if peer is None:
+            return []
+        envelope = event.envelope
+        if not self._knows(envelope.required_heads):
+            try:
+                peer.park(envelope)
+            except RemoteProtocolError as error:
+                return [Drop(peer.peer_id, str(error))]
+            return []
+        address = (peer.peer_id, envelope.id)
+        try:
+            return self._act(peer, address, envelope)
+        except RuntimedError as error:
+            self._fail(address, error)
+            return []
+
+    def _act(self, peer: Peer, address: tuple[str, str], envelope: wire.RequestEnvelope) -> list[Effect]:
+        executions, by = self.executions, peer.actor_label
+        match envelope.request:
+            case wire.ExecuteCell(cell_id=cell_id, execution_id=execution_id):
+                return executions.execute(address, by, cell_id, execution_id)
+            case wire.ExecuteCellGuarded() | wire.RunAllCellsGuarded() as guarded if not self._knows(guarded.observed_heads):
+                self._answer(address, wire.GuardRejected(reason="the notebook has no such heads"))
+            case wire.ExecuteCellGuarded(cell_id=cell_id, execution_id=execution_id):
+                return executions.execute(address, by, cell_id, execution_id)
+            case wire.RunAllCells(cell_execution_ids=given) | wire.RunAllCellsGuarded(cell_execution_ids=given):
+                return executions.execute_all(address, by, given)
+            case wire.LaunchKernel(kernel_type=kernel_type, env_source=env_source):
+                return executions.launch(address, kernel_type or "python", env_source or "auto")
+            case wire.ShutdownKernel():
+                return executions.shutdown(address)
+            case wire.InterruptExecution():
+                return self._interrupt(address)
+            case wire.SaveNotebook(path=path):
+                return [SaveFile(path, *address)]
+            case wire.Complete() | wire.GetHistory() | wire.SendComm() if executions.kernel != "running":
+                self._answer(address, wire.NoKernel())
+            case wire.Complete() | wire.GetHistory():
+                return [AskKernel(*address, envelope.request)]
+            case wire.SendComm(message=message):
+                self._answer(address, wire.Ok())
+                return [SendComm(message)]
+            case wire.AcknowledgeNotebookSync():
+                self._answer(address, wire.NotebookSyncAcknowledged(heads=list(envelope.required_heads)))
+            case wire.GetDocBytes():
+                self._answer(address, wire.DocBytes(bytes=list(self.documents.notebook.document.save())))
+            case wire.ApproveTrust() | wire.ApproveProjectEnvironment():
+                self._answer(address, wire.Ok())
+            case other:
+                self._answer(address, _not_available(other))
+        return []
+
+    def _knows(self, heads: Iterable[str]) -> bool:
+        return self.documents.notebook.document.knows_all(bytes.fromhex(head) for head in heads)
+
+    def _interrupt(self, address: tuple[str, str]) -> list[Effect]:
+        if self.executions.kernel != "running":
+            self._answer(address, wire.NoKernel())
+            return []
+        self._answer(address, wire.InterruptSent())
+        return [InterruptKernel()]
+
+    def _answer(self, address: tuple[str, str], response: wire.Response) -> None:
+        peer_id, request_id = address
+        if peer := self.peers.get(peer_id):
+            peer.say(FrameType.RESPONSE, wire.encode_response(request_id, response))
+            self.peers.owed.add(peer_id)
+
+    def _fail(self, address: tuple[str, str], error: RuntimedError) -> None:
+        self._answer(address, wire.Error(error=error.message, code=error.code, hint=error.hint))
+
+    # The file
+
+    def _loaded(self, event: events.CellsLoaded) -> None:
+        for step in event.steps:
+            self.loading.apply(step)
+        self._set_load(InitialLoad(phase="ready") if event.last else InitialLoad(phase="streaming"))
+
+    def _set_load(self, load: InitialLoad) -> None:
+        self.loading.status = load
+        for peer in self.peers:
+            peer.set_status(load=load)
+
+    def _changed_outside(self, event: events.ChangedOutside) -> list[Effect]:
+        """Another program wrote the file: its changes merge like a peer's."""
+        news = self.documents.notebook.document.apply(event.changes)
+        for step in event.outputs:
+            self.loading.apply(step)
+        return [Append("notebook", tuple(change.raw for change in news)), Touched()] if news else []
+
+    def _saved(self, event: events.Saved) -> None:
+        self.path = event.path
+        runtime = self.documents.runtime
+
+        def write(tx: Transaction) -> None:
+            runtime.set_path(tx, event.path)
+            runtime.set_last_saved(tx, event.at)
+
+        self.documents.in_runtime(write)
+        self._checkpoint(
+            exported_heads=[head.hex() for head in event.exported_heads], source_issue_kind=None, source_issue_reason=None
+        )
+
+    def _checkpoint(self, **fields: object) -> None:
+        runtime = self.documents.runtime
+        self.documents.in_runtime(lambda tx: runtime.set_checkpoint(tx, **fields))
+
+
+def _not_available(request: wire.Request) -> wire.Error:
+    action = request.__struct_config__.tag
+    return wire.Error(error=f"This daemon does not serve {action} yet", code="not_available")
