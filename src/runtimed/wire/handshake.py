@@ -9,7 +9,7 @@ import msgspec
 
 from runtimed.errors import LocalProtocolError, RemoteProtocolError
 from runtimed.wire.frames import KIB, MAGIC, PREAMBLE, VERSION
-from runtimed.wire.messages import Message, decode_json, encode_json
+from runtimed.wire.messages import Label, Message, decode_json, encode_json
 
 HANDSHAKE_MAX: Final = 64 * KIB
 PROTOCOL: Final = f"v{VERSION}"
@@ -35,7 +35,7 @@ class SettingsSync(_Channel, frozen=True, tag="settings_sync"):
 
 class _RoomChannel(_Channel, frozen=True, kw_only=True):
     typed_bootstrap: bool = False
-    operator: str | None = None
+    operator: Label | None = None
     client: str | None = None  # ours: "runtimed" when it is one of our own clients
     name: str | None = None  # ours: what the notebook is called, where its id was made from a name
 

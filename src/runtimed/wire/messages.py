@@ -10,6 +10,7 @@ from runtimed.errors import LocalProtocolError, RemoteProtocolError
 
 M = TypeVar("M")
 
+Label = Annotated[str, msgspec.Meta(max_length=256)]  # an id or name that we repeat to others
 Head = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]  # a change hash
 
 _encoder = msgspec.json.Encoder()

@@ -242,8 +242,10 @@ class ActiveEnvPathsList(_PoolResponse, frozen=True, tag="active_env_paths"):
     paths: list[str]
 
 
-class RuntimeMetrics(_PoolResponse, frozen=True, tag="runtime_metrics"):
-    metrics: dict[str, Any] | None = None
+class RuntimeMetrics(_PoolResponse, frozen=True, kw_only=True, tag="runtime_metrics"):
+    uptime_us: int
+    num_workers: int = msgspec.field(default_factory=lambda: 1)
+    num_alive_tasks: int
 
 
 class HostTelemetryAck(_PoolResponse, frozen=True, tag="host_telemetry_ack"):

@@ -120,23 +120,25 @@ class ApproveProjectEnvironment(_Request, frozen=True, tag="approve_project_envi
 
 
 class ListCondaEnvironments(_Request, frozen=True, tag="list_conda_environments"):
-    pass
+    refresh: bool
 
 
 class ListInstalledCondaPackages(_Request, frozen=True, tag="list_installed_conda_packages"):
-    pass
+    refresh: bool
 
 
 class GetEnvironmentSelection(_Request, frozen=True, tag="get_environment_selection"):
     pass
 
 
-class SetEnvironmentSelection(_Request, frozen=True, tag="set_environment_selection"):
-    pass
+class SetEnvironmentSelection(_Request, frozen=True, kw_only=True, tag="set_environment_selection"):
+    target: dict[str, Any]
+    expected_revision: int | None = None
 
 
 class ApplyEnvironmentSelection(_Request, frozen=True, tag="apply_environment_selection"):
-    pass
+    expected_revision: int
+    observed_heads: Heads
 
 
 # Blobs too large for one frame; the frames themselves are those of blobs.

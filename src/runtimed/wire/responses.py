@@ -154,13 +154,13 @@ class NotebookSaveBlocked(_Response, frozen=True, kw_only=True, tag="notebook_sa
 
 
 class NotebookSourceReconciled(_Response, frozen=True, tag="notebook_source_reconciled"):
-    operation: Any = None
+    operation: str | None = None
     source_generation: int | None = None
 
 
 class NotebookSourceReconciliationBlocked(_Response, frozen=True, tag="notebook_source_reconciliation_blocked"):
-    operation: Any
-    reason: Any
+    operation: str
+    reason: dict[str, Any]  # {type, …}
 
 
 class DocBytes(_Response, frozen=True, tag="doc_bytes"):
@@ -210,7 +210,7 @@ class EnvironmentSelectionRejected(_Response, frozen=True, tag="environment_sele
 class BlobUploadCreated(_Response, frozen=True, kw_only=True, tag="blob_upload_created"):
     upload_id: str
     part_size: int
-    expires_at: Any
+    expires_at: str  # RFC 3339
 
 
 class BlobStored(_Response, frozen=True, kw_only=True, tag="blob_stored"):
