@@ -108,6 +108,10 @@ class Document(Reads):
         """The changes that parked ones wait for."""
         return self._history.missing()
 
+    def lacking(self, heads: Iterable[bytes]) -> set[bytes]:
+        """The changes that must still come before all these heads are known."""
+        return self._history.lacking(heads)
+
     @property
     def parked(self) -> int:
         """How many changes wait for others."""

@@ -60,6 +60,11 @@ class History:
         parked = {change.hash for change in self.parked()}
         return {dep for each in self.parked() for dep in each.deps} - parked - self._known
 
+    def lacking(self, heads: Iterable[bytes]) -> set[bytes]:
+        """What must still come before all these heads are known."""
+        parked = {change.hash for change in self.parked()}
+        return self.missing() | {head for head in heads if head not in self._known and head not in parked}
+
     def plan(self, changes: Sequence[ChangeHeader]) -> Plan:
         """Sort new changes into ready and waiting; RemoteProtocolError if they cannot be ours. Alters nothing."""
         plan = _Sorting(self._known, self._waiting).sort(changes)
