@@ -1,0 +1,73 @@
+"""Thin environments: a venv of a notebook's own in front of a shared layer, made in a millisecond.
+
+What a user installs from inside goes to the thin one and comes first; the layer stays as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from runtimed.environments.layers import Layer
+
+__all__ = ["thin_environment", "variables"]
+
+POINTER = "_runtimed_layer.pth"
+
+
+def thin_environment(layer: Layer, prefix: Path) -> Path:
+    """Make ``prefix`` stand in front of ``layer``, keeping what was installed into it; its Python."""
+    version = layer.site_packages().parent.name
+    files = _files(layer, version)
+    links = {"bin/python": os.path.realpath(layer.python), "bin/python3": "python", f"bin/{version}": "python"}
+    if not _stands(prefix, files, links):
+        _set_other_version_aside(prefix, version)
+        _write(prefix, files, links)
+    return prefix / "bin" / "python"
+
+
+def variables(layer: Layer, prefix: Path, path: str) -> dict[str, str]:
+    """What a kernel in it sees: `!uv pip install` finds the venv, and the layer's commands are on PATH."""
+    search = [str(prefix / "bin"), str(layer.path / "bin"), *filter(None, [path])]
+    return {"VIRTUAL_ENV": str(prefix), "PATH": os.pathsep.join(search)}
+
+
+def _files(layer: Layer, version: str) -> dict[str, str]:
+    home = Path(os.path.realpath(layer.python)).parent
+    # addsitedir (and not the bare path): the layer's own .pth files count too, and any path can be said in ASCII.
+    pointer = f"import site; site.addsitedir({str(layer.site_packages())!a})\n"
+    config = f"home = {home}\ninclude-system-site-packages = false\nversion = {version.removeprefix('python')}\n"
+    # pyvenv.cfg last: without it the rest is no venv, so a half written one is written again
+    return {f"lib/{version}/site-packages/{POINTER}": pointer, "pyvenv.cfg": config}
+
+
+def _stands(prefix: Path, files: Mapping[str, str], links: Mapping[str, str]) -> bool:
+    try:
+        return all(os.readlink(prefix / name) == target for name, target in links.items()) and all(
+            (prefix / name).read_text("utf-8") == text for name, text in files.items()
+        )
+    except OSError:
+        return False
+
+
+def _set_other_version_aside(prefix: Path, version: str) -> None:
+    """What was installed for another Python cannot be used by this one, but it is not ours to delete."""
+    if (prefix / "lib").is_dir() and not (prefix / "lib" / version).is_dir():
+        os.rename(prefix, prefix.with_name(f"{prefix.name}.old-{time.time_ns()}"))
+
+
+def _write(prefix: Path, files: Mapping[str, str], links: Mapping[str, str]) -> None:
+    for name, target in links.items():
+        link = prefix / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+    for name, text in files.items():
+        path = prefix / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")

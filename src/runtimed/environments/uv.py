@@ -1,0 +1,151 @@
+"""uv: one child process a step, its progress told, its failure classified, gone when we are cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runtimed.environments.indexes import IndexSettings, index_settings, withhold
+from runtimed.environments.progress import UvReader
+from runtimed.errors import EnvError, InstallError, SolveError, ToolMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from runtimed.environments.progress import OnProgress
+
+__all__ = ["Uv", "classify", "find_uv", "run"]
+
+TIMEOUT = 900.0
+TAIL = 40  # lines of stderr that an error may show
+LINE_LIMIT = 1 << 20
+
+# The daemon's own surroundings, which must not decide what a layer is.
+_DROPPED = frozenset({
+    "PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "CONDA_PREFIX",
+    "UV_LINK_MODE", "UV_NO_PROGRESS", "UV_PROJECT_ENVIRONMENT", "UV_SYSTEM_PYTHON", "UV_WORKING_DIR", "UV_QUIET",
+})  # fmt: skip
+
+_NETWORK = (
+    "client error (connect)",
+    "error sending request",
+    "dns error",
+    "timed out",
+    "failed to fetch",
+    "certificate",
+)
+_NO_SOLUTION = ("no solution found", "couldn't parse requirement", "failed to parse", "unsatisfiable")
+
+
+def find_uv() -> str:
+    """The uv that came with us (PyPI wheel), else the one on PATH."""
+    with contextlib.suppress(ImportError, FileNotFoundError):
+        from uv import find_uv_bin  # only where an environment is built
+
+        return os.fsdecode(find_uv_bin())
+    if found := shutil.which("uv"):
+        return found
+    raise ToolMissing("uv was not found; it builds the Python environments", hint="pip install uv")
+
+
+@dataclass(frozen=True, slots=True)
+class Uv:
+    """uv with a cache of our own (user code could spoil a shared one through hard links) and the user's indexes."""
+
+    binary: str
+    cache: Path
+    settings: IndexSettings
+
+    @classmethod
+    def locate(cls, cache: Path) -> Uv:
+        return cls(find_uv(), cache, index_settings(os.environ, Path.home()))
+
+    def environ(self) -> dict[str, str]:
+        own = {"UV_CACHE_DIR": str(self.cache), "UV_PYTHON_DOWNLOADS": "never", "NO_COLOR": "1"}
+        inherited = {name: value for name, value in os.environ.items() if name not in _DROPPED}
+        return inherited | dict(self.settings.variables) | own
+
+    async def resolve(self, packages: Iterable[str], python: Path, *, offline: bool, refresh: bool = False) -> str:
+        """Requirements -> a lock: every package pinned, with hashes."""
+        options = ["--offline"] * offline + ["--refresh"] * refresh
+        arguments = ["compile", "-q", "--no-header", "--no-annotate", "--generate-hashes", "-p", str(python), "-"]
+        return await self._pip([*arguments, *options], stdin="\n".join(packages) + "\n")
+
+    async def install(self, lock: Path, prefix: Path, *, offline: bool, progress: OnProgress) -> None:
+        """Exactly the lock into the venv at ``prefix``, compiled."""
+        arguments = ["sync", "--require-hashes", "--compile-bytecode", "-p", str(prefix), str(lock)]
+        await self._pip([*arguments, *["--offline"] * offline], progress=progress)
+
+    async def make_venv(self, prefix: Path, python: Path) -> None:
+        arguments = ["venv", "-q", "--relocatable", "--no-project", "-p", str(python), str(prefix)]
+        await run([self.binary, "--no-config", *arguments], env=self.environ(), cwd=self.cache.parent)
+
+    async def _pip(self, arguments: list[str], *, stdin: str = "", progress: OnProgress | None = None) -> str:
+        argv = [self.binary, "pip", *arguments, *self.settings.arguments]
+        return await run(argv, env=self.environ(), cwd=self.cache.parent, stdin=stdin, progress=progress)
+
+
+async def run(
+    argv: list[str], *, env: dict[str, str], cwd: Path, stdin: str = "", progress: OnProgress | None = None
+) -> str:
+    """Its stdout, or the EnvError that its stderr amounts to. Whatever ends us ends it and its children."""
+    process = await asyncio.create_subprocess_exec(
+        *argv, env=env, cwd=cwd, limit=LINE_LIMIT, start_new_session=True,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdin and process.stdout and process.stderr
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            process.stdin.write(stdin.encode())
+            process.stdin.close()
+            async with asyncio.TaskGroup() as group:
+                output = group.create_task(process.stdout.read())
+                said = group.create_task(_read_lines(process.stderr, UvReader(progress) if progress else None))
+            code = await process.wait()
+    except TimeoutError as exc:
+        raise InstallError(f"building the environment took longer than {TIMEOUT:.0f} s and was stopped") from exc
+    finally:
+        await _end(process)
+    if code != 0:
+        raise classify("\n".join(said.result()) or f"exit code {code}")
+    return output.result().decode()
+
+
+async def _read_lines(stream: asyncio.StreamReader, reader: UvReader | None) -> deque[str]:
+    tail: deque[str] = deque(maxlen=TAIL)
+    async for raw in stream:
+        line = raw.decode(errors="replace").rstrip()
+        tail.append(line)
+        if reader:
+            reader.read(line)
+    return tail
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await asyncio.shield(process.wait())
+
+
+def classify(stderr: str) -> EnvError:
+    """uv's words -> our error. They are kept, less the addresses."""
+    text = withhold(stderr.strip())
+    lowered = stderr.lower()
+    if "network was disabled" in lowered:
+        return InstallError(f"not all packages are in the cache: {text}", hint="connect to the network once")
+    if "no space left" in lowered or "disk quota" in lowered:
+        return InstallError(f"the disk is full: {text}", hint="free some space, then start the kernel again")
+    if any(sign in lowered for sign in _NO_SOLUTION):
+        return SolveError(f"the packages cannot be resolved: {text}", hint="correct the package list")
+    if any(sign in lowered for sign in _NETWORK):
+        hint = "check the network, and the index that pip's or uv's configuration names"
+        return InstallError(f"the package index cannot be reached: {text}", hint=hint)
+    return InstallError(f"the environment could not be built: {text}")
