@@ -129,9 +129,8 @@ def is_nteract_socket(path: Path) -> bool:
     """Whether it is a default path of nteract's daemon, or of one of its worktrees."""
     where = _absolute(path)
     folders = [folder.resolve() / name for folder in _user_caches() for name in NTERACT_NAMES]
-    if where.name != SOCKET_NAME:
-        return False
-    return where.parent in folders or (where.parents[1].name == "worktrees" and where.parents[2] in folders)
+    homes = (where.parent, *(home for home in where.parents[2:3] if where.parents[1].name == "worktrees"))
+    return where.name == SOCKET_NAME and any(home in folders for home in homes)
 
 
 def _user_caches() -> tuple[Path, ...]:

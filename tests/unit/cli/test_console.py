@@ -1,0 +1,62 @@
+"""Results go to stdout; an error is a line and a hint on stderr and exit code 1; a wrong call is 2."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from runtimed.cli import console
+from runtimed.errors import NoKernel
+
+
+def test_an_error_is_a_line_with_its_hint(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "argv", ["x"])
+    app = typer.Typer()
+
+    @app.command()
+    def fails() -> None:
+        raise NoKernel("There is no kernel", hint="start one")
+
+    with pytest.raises(SystemExit) as ended:
+        console.run(app)
+
+    assert ended.value.code == 1
+    assert capsys.readouterr() == ("", "error: There is no kernel\n  hint: start one\n")
+
+
+def test_a_bug_is_not_dressed_up_as_an_error(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "argv", ["x"])
+    app = typer.Typer(pretty_exceptions_enable=False)
+
+    @app.command()
+    def breaks() -> None:
+        raise KeyError("oops")
+
+    with pytest.raises(KeyError):
+        console.run(app)
+
+
+def test_a_reader_who_leaves_early_gets_no_traceback():
+    code = """
+import sys, typer
+from runtimed.cli import console
+app = typer.Typer(pretty_exceptions_enable=False)
+@app.command()
+def many():
+    for number in range(100_000):
+        console.say(str(number))
+console.run(app)
+"""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ended = subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, check=False)
+    finally:
+        os.close(writer)
+
+    assert ended.returncode == 1
+    assert ended.stderr == b""
