@@ -1,0 +1,260 @@
+"""AsyncSession: a notebook that others share, as if it were here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from runtimed import paths
+from runtimed.client import cells, executions, kernels, results
+from runtimed.client.admin import ask
+from runtimed.client.answers import expect
+from runtimed.client.blobs import BlobReader
+from runtimed.client.membership import Membership
+from runtimed.client.seat import News
+from runtimed.errors import RuntimedError
+from runtimed.settings import Settings
+from runtimed.wire.pool import ListRooms, RoomsList
+from runtimed.wire.requests import SaveNotebook
+from runtimed.wire.responses import NotebookAlreadyCurrent, NotebookSaved
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from runtimed.client.kernels import StartedKernel
+    from runtimed.client.seat import Seat
+    from runtimed.models import Cell, ExecutionResult
+
+__all__ = ["AsyncSession", "News"]
+
+_log = logging.getLogger(__name__)
+
+SAVE_TIMEOUT = 120.0
+
+Progress = dict[str, Any]
+T = TypeVar("T")
+
+
+class AsyncSession:
+    """One peer in a notebook's room, with a replica of the notebook: reads are local, edits merge.
+
+    ``notebook_id`` is an id, a name or the path of an .ipynb file; a fresh id when None. Whatever needs the
+    connection makes it, starting a daemon if there is none, and makes it anew after it was lost.
+    ``peer_label`` is the name that others see beside our edits.
+    """
+
+    def __init__(
+        self, notebook_id: str | None = None, *, socket_path: Path | str | None = None, peer_label: str = "python"
+    ) -> None:
+        ref = paths.notebook_id_of(str(uuid.uuid4()) if notebook_id is None else notebook_id, Path.cwd())
+        self.notebook_id: str = ref.name or ref.notebook_id or str(ref.path)
+        self._longest = Settings().max_source_chars
+        self._membership = Membership(
+            ref,
+            socket_path=Path(socket_path).absolute() if socket_path else None,
+            label=peer_label,
+            listener=self._heard,
+        )
+        self._blobs: BlobReader | None = None
+        self._subscribers: list[Callable[[News], None]] = []
+        self._watchers: list[Callable[[Progress | None], None]] = []
+        self._progress: Progress | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.notebook_id!r})"
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave; the kernel ends with us if no other peer is in the room."""
+        try:
+            with contextlib.suppress(RuntimedError):  # what is lost already needs no leave-taking
+                await self._end_kernel_if_alone()
+        finally:
+            await self.close()
+
+    # ------------------------------------------------------------------ connection
+
+    async def connect(self) -> None:
+        await self._membership.connect()
+
+    async def close(self) -> None:
+        """Leave the room; the kernel stays for the others, or until it has idled long enough."""
+        self._membership.leave()
+        await asyncio.sleep(0)  # the transport closes its socket in the loop's next turn
+
+    async def is_connected(self) -> bool:
+        return self._membership.current is not None
+
+    async def path(self) -> str | None:
+        """The file behind the notebook, if there is one."""
+        known = str(self._membership.ref.path) if self._membership.ref.path else None
+        seat = self._membership.current
+        return (seat.runtime.path if seat else None) or known
+
+    async def name(self) -> str | None:
+        """What the notebook is called, if it was opened by a name."""
+        return self._membership.ref.name
+
+    def subscribe(self, callback: Callable[[News], None]) -> Callable[[], None]:
+        """Have ``callback`` told, once per wake-up of the loop, which documents changed; returns how to stop that."""
+        return _listed(self._subscribers, callback)
+
+    def on_progress(self, callback: Callable[[Progress | None], None]) -> Callable[[], None]:
+        """Have ``callback`` told of each step while an environment is prepared, and None when that is over."""
+        return _listed(self._watchers, callback)
+
+    # ------------------------------------------------------------------ kernel
+
+    async def start_kernel(
+        self, kernel_type: str = "python", env_source: str = "auto", notebook_path: str | None = None
+    ) -> StartedKernel:
+        """At once if the room has a kernel, which then stays the one it is."""
+        return await kernels.launch(await self._seat(), kernel_type, env_source, notebook_path)
+
+    async def shutdown_kernel(self) -> None:
+        await kernels.shutdown(await self._seat())
+
+    async def interrupt(self) -> None:
+        await kernels.interrupt(await self._seat())
+
+    async def restart_kernel(self) -> None:
+        await kernels.restart(await self._seat())
+
+    async def kernel_started(self) -> bool:
+        seat = self._membership.current
+        return seat is not None and kernels.is_running(seat)
+
+    async def env_source(self) -> str | None:
+        seat = self._membership.current
+        return kernels.describe(seat.runtime)["env_source"] if seat else None
+
+    async def kernel_status(self) -> dict[str, Any]:
+        """What agents ask for: which notebook, which daemon, and what its kernel is doing."""
+        seat = await self._seat()
+        return {
+            "notebook_id": self.notebook_id,
+            "path": await self.path(),
+            "daemon": str(self._membership.socket_path),
+            "connected": seat.alive,
+            **kernels.describe(seat.runtime),
+        }
+
+    # ------------------------------------------------------------------ cells
+
+    async def create_cell(self, source: str = "", cell_type: str = "code", index: int | None = None) -> str:
+        """The new cell's id; ``index`` counts from 0, None appends."""
+        return await cells.create_cell(await self._seat(), source, cell_type, index, longest=self._longest)
+
+    async def set_source(self, cell_id: str, source: str) -> None:
+        """Writes what differs, so that it merges with what others type meanwhile."""
+        await cells.set_source(await self._seat(), cell_id, source, longest=self._longest)
+
+    async def get_cell(self, cell_id: str) -> Cell:
+        return await results.read_cell(await self._seat(), self._blob_reader(), cell_id)
+
+    async def get_cells(self) -> list[Cell]:
+        """All cells, in the notebook's order."""
+        seat, blobs = await self._seat(), self._blob_reader()
+        return [
+            await results.read_cell(seat, blobs, cell_id)
+            for cell_id in seat.notebook.cell_ids()
+            if seat.notebook.has(cell_id)  # it may go while another one's outputs are read
+        ]
+
+    async def delete_cell(self, cell_id: str) -> None:
+        await cells.delete_cell(await self._seat(), cell_id)
+
+    # ------------------------------------------------------------------ execution
+
+    async def run(self, code: str, timeout_secs: float | None = 60.0) -> ExecutionResult:
+        """Append a cell with this code and execute it.
+
+        Raises:
+            ExecutionTimeout: it has not ended in time; it goes on, and the error has what is there so far.
+        """
+        return await executions.run(await self._seat(), self._blob_reader(), code, timeout_secs, longest=self._longest)
+
+    async def execute_cell(self, cell_id: str, timeout_secs: float | None = 60.0) -> ExecutionResult:
+        """Execute a cell as the document has it, on a kernel that is started if there is none.
+
+        Raises:
+            ExecutionTimeout: it has not ended in time; it goes on, and the error has what is there so far.
+        """
+        return await executions.execute_cell(await self._seat(), self._blob_reader(), cell_id, timeout_secs)
+
+    async def queue_cell(self, cell_id: str) -> str:
+        """Have a cell executed without waiting for it; the id is for ``wait_execution``."""
+        return await executions.queue_cell(await self._seat(), cell_id)
+
+    async def wait_execution(self, execution_id: str, timeout_secs: float | None = 60.0) -> ExecutionResult:
+        return await executions.wait(await self._seat(), self._blob_reader(), execution_id, timeout_secs)
+
+    # ------------------------------------------------------------------ the notebook
+
+    async def set_metadata(self, key: str, value: str) -> None:
+        await cells.set_metadata(await self._seat(), key, value)
+
+    async def get_metadata(self, key: str) -> str | None:
+        return (await self._seat()).notebook.get_metadata(key)
+
+    async def save(self, path: str | Path | None = None) -> str:
+        """Write the .ipynb file; the path it has."""
+        request = SaveNotebook(format_cells=False, path=None if path is None else _absolute(path))
+        answer = await (await self._seat()).ask(request, timeout=SAVE_TIMEOUT)
+        return expect(answer, (NotebookSaved, NotebookAlreadyCurrent)).path
+
+    # ------------------------------------------------------------------ inside
+
+    async def _seat(self) -> Seat:
+        return await self._membership.seat()
+
+    def _blob_reader(self) -> BlobReader:
+        socket_path = self._membership.socket_path
+        if self._blobs is None or self._blobs.socket_path != socket_path:
+            self._blobs = BlobReader(socket_path)
+        return self._blobs
+
+    async def _end_kernel_if_alone(self) -> None:
+        seat = self._membership.current
+        if seat is None or not kernels.is_running(seat):
+            return
+        rooms = (await asyncio.to_thread(ask, self._membership.socket_path, ListRooms(), RoomsList)).rooms
+        if any(room.notebook_id == seat.room_id and room.active_peers <= 1 for room in rooms):
+            await kernels.shutdown(seat)
+
+    def _abandon(self) -> None:
+        """Let go without a word: for a session that nobody holds any longer."""
+        self._membership.leave()
+
+    def _heard(self, seat: Seat, news: News) -> None:
+        for subscriber in self._subscribers:
+            seat.loop.call_soon(subscriber, news)
+        if news.runtime and self._watchers and (progress := seat.runtime.env_progress()) != self._progress:
+            self._progress = progress
+            for watcher in self._watchers:
+                seat.loop.call_soon(watcher, progress)
+
+
+def _absolute(path: str | Path) -> str:
+    # Against our working directory: the daemon has another.
+    return str(Path(path).expanduser().absolute())
+
+
+def _listed(listeners: list[T], listener: T) -> Callable[[], None]:
+    listeners.append(listener)
+
+    def unlist() -> None:
+        with contextlib.suppress(ValueError):
+            listeners.remove(listener)
+
+    return unlist

@@ -1,0 +1,117 @@
+"""Executions: a cell's edit and its execution are one write; the result is read when the replica shows it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from runtimed.client import kernels
+from runtimed.client.answers import expect
+from runtimed.client.cells import begin_cell, check_cell
+from runtimed.client.results import read_execution
+from runtimed.client.sources import check_source
+from runtimed.errors import ConnectionLost, ExecutionTimeout, InvalidRequest
+from runtimed.wire.requests import ExecuteCell
+from runtimed.wire.responses import CellQueued, NoKernel
+
+if TYPE_CHECKING:
+    from runtimed.client.blobs import BlobReader
+    from runtimed.client.replica import Write
+    from runtimed.client.seat import Seat
+    from runtimed.models import ExecutionResult
+
+UNKNOWN_TIMEOUT: Final = 2.0  # how long an execution may take to show up in the replica
+
+
+class Started(NamedTuple):
+    execution_id: str
+    cell_id: str
+
+
+async def run(seat: Seat, blobs: BlobReader, code: str, timeout: float | None, *, longest: int) -> ExecutionResult:
+    """A new cell at the end, and its execution. A kernel is started first if there is none; that is not timed."""
+    check_source(code, longest=longest)
+    await _ensure_kernel(seat)
+    cell_id, write = await begin_cell(seat, code, "code", None)
+    return await _execute(seat, blobs, cell_id, timeout, write)
+
+
+async def execute_cell(seat: Seat, blobs: BlobReader, cell_id: str, timeout: float | None) -> ExecutionResult:
+    check_cell(seat, cell_id)
+    await _ensure_kernel(seat)
+    return await _execute(seat, blobs, cell_id, timeout)
+
+
+async def queue_cell(seat: Seat, cell_id: str) -> str:
+    """Back when the daemon has queued it."""
+    check_cell(seat, cell_id)
+    await _ensure_kernel(seat)
+    started = _start(cell_id)
+    await _queue(seat, started)
+    return started.execution_id
+
+
+async def wait(seat: Seat, blobs: BlobReader, execution_id: str, timeout: float | None) -> ExecutionResult:
+    """The result of an execution that anybody queued."""
+    try:
+        async with asyncio.timeout(UNKNOWN_TIMEOUT):
+            await seat.watches.until(lambda: seat.runtime.status(execution_id) is not None)
+    except TimeoutError:
+        raise InvalidRequest(f"no such execution: {execution_id}") from None
+    return await _timed(seat, blobs, Started(execution_id, ""), timeout)
+
+
+async def _ensure_kernel(seat: Seat) -> None:
+    if not kernels.is_running(seat):
+        await kernels.launch(seat)
+
+
+async def _execute(
+    seat: Seat, blobs: BlobReader, cell_id: str, timeout: float | None, write: Write | None = None
+) -> ExecutionResult:
+    return await _timed(seat, blobs, _start(cell_id), timeout, write, queued=False)
+
+
+def _start(cell_id: str) -> Started:
+    # The id is ours to choose, so that we watch for it before the daemon has even answered.
+    return Started(str(uuid.uuid4()), cell_id)
+
+
+async def _timed(
+    seat: Seat,
+    blobs: BlobReader,
+    started: Started,
+    timeout: float | None,
+    write: Write | None = None,
+    *,
+    queued: bool = True,
+) -> ExecutionResult:
+    try:
+        async with asyncio.timeout(timeout):
+            if not queued:
+                await _queue(seat, started, write)
+            await seat.watches.until(lambda: seat.runtime.has_ended(started.execution_id))
+    except TimeoutError:
+        raise ExecutionTimeout(
+            f"execution {started.execution_id} has not ended within {timeout:g} s; it goes on",
+            execution_id=started.execution_id,
+            result=await read_execution(seat, blobs, *started),
+            hint="wait_execution() waits on, interrupt() stops it",
+        ) from None
+    except ConnectionLost as lost:
+        raise ConnectionLost(
+            f"{lost.message}; cell {started.cell_id or '(unknown)'} and its source are kept, "
+            f"whether execution {started.execution_id} ended is not known",
+            hint="the next call reconnects; get_cell() shows what it put out",
+        ) from lost
+    return await read_execution(seat, blobs, *started)
+
+
+async def _queue(seat: Seat, started: Started, write: Write | None = None) -> None:
+    request = ExecuteCell(started.cell_id, started.execution_id)
+    answer = await seat.ask(request, write=write)
+    if isinstance(answer, NoKernel):  # it ended between our look at the replica and this
+        await kernels.launch(seat)
+        answer = await seat.ask(request)
+    expect(answer, CellQueued)

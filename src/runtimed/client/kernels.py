@@ -1,0 +1,108 @@
+"""Kernels: a room's kernel is started, stopped and asked after; the replica shows what was answered."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from runtimed.client.answers import expect
+from runtimed.errors import NoKernel
+from runtimed.wire import requests, responses
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runtimed.client.seat import Seat
+    from runtimed.docs.runtime import RuntimeDoc
+
+SHOWN_TIMEOUT: Final = 5.0  # an answer and the state it tells of come in one write; other daemons may take longer
+
+_STATUS: Final = {
+    "NotStarted": "not_started",
+    "AwaitingTrust": "awaiting_trust",
+    "AwaitingEnvBuild": "awaiting_env_build",
+    "Resolving": "starting",
+    "PreparingEnv": "starting",
+    "Launching": "starting",
+    "Connecting": "starting",
+    "Error": "error",
+    "Shutdown": "shutdown",
+}
+_TYPES: Final = {"python3": "python", "typescript": "deno", "javascript": "deno"}
+
+
+class StartedKernel(NamedTuple):
+    """The kernel a room has after start_kernel; ``already_running``: nothing of the request was applied to it."""
+
+    kernel_type: str
+    env_source: str
+    already_running: bool
+
+
+def is_running(seat: Seat) -> bool:
+    return seat.runtime.lifecycle == "Running"
+
+
+async def launch(
+    seat: Seat, kernel_type: str = "python", env_source: str = "auto", notebook_path: str | None = None
+) -> StartedKernel:
+    request = requests.LaunchKernel(kernel_type=kernel_type, env_source=env_source, notebook_path=notebook_path)
+    answer = expect(await seat.ask(request), (responses.KernelLaunched, responses.KernelAlreadyRunning))
+    await _shown(seat, lambda: is_running(seat))
+    already = isinstance(answer, responses.KernelAlreadyRunning)
+    return StartedKernel(answer.kernel_type, answer.env_source, already)
+
+
+async def shutdown(seat: Seat) -> None:
+    expect(await seat.ask(requests.ShutdownKernel()), responses.KernelShuttingDown)
+    await _shown(seat, lambda: not is_running(seat))
+
+
+async def restart(seat: Seat) -> StartedKernel:
+    if not is_running(seat):
+        raise NoKernel("the notebook has no kernel to restart", hint="start_kernel() starts one")
+    kernel = seat.runtime.kernel()
+    await shutdown(seat)
+    return await launch(seat, _type(kernel) or "python", kernel.get("env_source") or "auto")
+
+
+async def interrupt(seat: Seat) -> None:
+    expect(await seat.ask(requests.InterruptExecution()), responses.InterruptSent)
+
+
+async def _shown(seat: Seat, ready: Callable[[], bool]) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SHOWN_TIMEOUT):
+            await seat.watches.until(ready)
+
+
+def describe(runtime: RuntimeDoc) -> dict[str, Any]:
+    """The kernel's part of the status that agents read (get_kernel_status)."""
+    kernel = runtime.kernel()
+    executing, queued = runtime.queue()
+    return {
+        "kernel_started": runtime.lifecycle == "Running",
+        "kernel_type": _type(kernel),
+        "env_source": kernel.get("env_source") or None,
+        "status": status(runtime),
+        "executing": _execution(runtime, executing) if executing else None,
+        "queue": [_execution(runtime, execution_id) for execution_id in queued],
+    }
+
+
+def status(runtime: RuntimeDoc) -> str:
+    lifecycle = runtime.lifecycle
+    if lifecycle == "Running":
+        return "busy" if runtime.activity == "Busy" else "idle"
+    return _STATUS.get(lifecycle, lifecycle.lower())
+
+
+def _execution(runtime: RuntimeDoc, execution_id: str) -> dict[str, str]:
+    record = runtime.execution(execution_id)
+    return {"execution_id": execution_id, "cell_id": record.cell_id if record else ""}
+
+
+def _type(kernel: dict[str, Any]) -> str | None:
+    name = kernel.get("name") or kernel.get("language")
+    return _TYPES.get(name, name) if name else None

@@ -1,0 +1,170 @@
+"""Membership: a standing place in one room, taken when first needed and taken again when its socket was lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from runtimed import paths
+from runtimed.client.admin import probe
+from runtimed.client.launch import ensure_daemon
+from runtimed.client.seat import Seat
+from runtimed.errors import ConnectionLost, DaemonNotRunning, DocumentPoisoned, InvalidRequest
+from runtimed.wire.handshake import CreateNotebook, OpenNotebook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runtimed.client.seat import News
+    from runtimed.docs.crdt import Document
+    from runtimed.paths import NotebookRef
+    from runtimed.wire.handshake import RoomHandshake
+
+    Listener = Callable[[Seat, News], None]
+
+_log = logging.getLogger(__name__)
+
+LABEL_MAX: Final = 40
+KEPT_TRIES: Final = 2  # joins with what we kept that may fail before we join without
+
+_inherited: list[Seat] = []  # of the process we were forked from: their sockets and loops are still in use there
+
+
+class Membership:
+    """Gives the seat that is ours now. ``listener`` hears what changed there, across reconnections."""
+
+    def __init__(self, ref: NotebookRef, *, socket_path: Path | None, label: str, listener: Listener) -> None:
+        self.ref = ref
+        self._chosen_socket = socket_path
+        self._label = _clean(label)
+        self._listener = listener
+        self._working_dir = Path.cwd()
+        self._seat: Seat | None = None
+        self._joining = asyncio.Lock()
+        self._pid = os.getpid()
+        self._kept: Document | None = None
+        self._kept_failures = 0
+        self.left = False
+
+    @property
+    def current(self) -> Seat | None:
+        """The seat if we have one; asking does not connect."""
+        seat = self._seat
+        return seat if seat is not None and seat.alive and self._pid == os.getpid() else None
+
+    @property
+    def socket_path(self) -> Path:
+        # Read anew for each connection: the environment may have changed since the session was made.
+        return self._chosen_socket or paths.default_socket_path()
+
+    async def seat(self) -> Seat:
+        seat = self._seat
+        if seat is not None and seat.alive and seat.loop is asyncio.get_running_loop():
+            return seat
+        if self.left:
+            raise InvalidRequest("the session is closed", hint="connect() opens it again")
+        return await self._rejoined()
+
+    async def connect(self) -> Seat:
+        self.left = False
+        return await self.seat()
+
+    def leave(self) -> None:
+        self.left = True
+        if (seat := self.current) is not None:
+            seat.leave()
+
+    # ------------------------------------------------------------------ joining
+
+    async def _rejoined(self) -> Seat:
+        self._settle_here()
+        async with self._joining:
+            if self._seat is None or not self._seat.alive:
+                self._keep_unsent()
+                self._seat = await self._joined_with_kept()
+            return self._seat
+
+    def _settle_here(self) -> None:
+        """Let go of a seat that belongs to another process or to a loop that is no more."""
+        loop = asyncio.get_running_loop()
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._abandon()
+        elif self._seat is not None and self._seat.loop is not loop:
+            if self._seat.alive and not self._seat.loop.is_closed():
+                raise InvalidRequest(
+                    "this AsyncSession is at home in another event loop", hint="make one session per loop"
+                )
+            self._abandon()
+
+    def _abandon(self) -> None:
+        if self._seat is not None:
+            _inherited.append(self._seat)
+        self._seat = self._kept = None
+        self._joining = asyncio.Lock()
+
+    def _keep_unsent(self) -> None:
+        """Edits that the old seat could not deliver go into the next; all others the daemon brings."""
+        seat, self._seat = self._seat, None
+        if seat is None or not seat.joined or not seat.replica.receipts.outstanding:
+            return
+        poisoned = seat.lost is not None and isinstance(seat.lost.__cause__, DocumentPoisoned)
+        self._kept = None if poisoned else seat.replica.document
+
+    async def _joined_with_kept(self) -> Seat:
+        try:
+            seat = await self._joined()
+        except ConnectionLost as lost:
+            await asyncio.to_thread(probe, self.socket_path)  # says so if it is a daemon of another version
+            if self._kept is not None:
+                self._doubt_kept(lost)
+            raise
+        self._kept, self._kept_failures = None, 0
+        return seat
+
+    def _doubt_kept(self, lost: ConnectionLost) -> None:
+        self._kept_failures += 1
+        if self._kept_failures < KEPT_TRIES:
+            return
+        self._kept, self._kept_failures = None, 0
+        raise ConnectionLost(
+            "the daemon does not take the edits that it had not confirmed; they are dropped",
+            hint="the next call joins without them",
+        ) from lost
+
+    async def _joined(self) -> Seat:
+        try:
+            return await self._take()
+        except DaemonNotRunning:
+            started = await asyncio.to_thread(ensure_daemon, self.socket_path)
+            _log.info("daemon on %s: %s", self.socket_path, "started" if started else "there")
+            return await self._take()
+
+    async def _take(self) -> Seat:
+        seat = Seat(kept=self._kept, listener=self._listener)
+        await seat.take(self.socket_path, self._handshake())
+        return seat
+
+    def _handshake(self) -> RoomHandshake:
+        operator = f"agent:{self._label}:{uuid.uuid4().hex[:8]}"
+        if self.ref.path is not None:
+            return OpenNotebook(path=str(self.ref.path), typed_bootstrap=True, operator=operator, client="runtimed")
+        return CreateNotebook(
+            runtime="python",
+            working_dir=str(self._working_dir),
+            notebook_id=self.ref.notebook_id,
+            name=self.ref.name,
+            typed_bootstrap=True,
+            operator=operator,
+            client="runtimed",
+        )
+
+
+def _clean(label: str) -> str:
+    cleaned = re.sub(r"[^a-z0-9._-]+", "-", label.lower()).strip("-")
+    return cleaned[:LABEL_MAX] or "python"

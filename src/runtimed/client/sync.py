@@ -1,0 +1,162 @@
+"""Session: AsyncSession for scripts; every method of one is a method of the other, and a test compares them."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+
+from runtimed.client.aio import AsyncSession
+from runtimed.client.portal import Lease
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from pathlib import Path
+    from types import TracebackType
+
+    from runtimed.client.kernels import StartedKernel
+    from runtimed.models import Cell, ExecutionResult
+
+__all__ = ["Session"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Session:
+    """One peer in a notebook's room; see AsyncSession. All sessions of a process share one loop in one thread."""
+
+    def __init__(
+        self, notebook_id: str | None = None, *, socket_path: Path | str | None = None, peer_label: str = "python"
+    ) -> None:
+        self._inner = AsyncSession(notebook_id, socket_path=socket_path, peer_label=peer_label)
+        self._lease: Lease | None = None
+        self._finalizer: weakref.finalize[[Callable[[], object]], Session] | None = None
+        self.notebook_id: str = self._inner.notebook_id
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.notebook_id!r})"
+
+    def __enter__(self) -> Self:
+        self.connect()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._call(self._inner.__aexit__, kind, error, trace)
+        finally:
+            self._let_go()
+
+    # ------------------------------------------------------------------ connection
+
+    def connect(self) -> None:
+        self._call(self._inner.connect)
+
+    def close(self) -> None:
+        if self._lease is not None:
+            try:
+                self._call(self._inner.close)
+            finally:
+                self._let_go()
+
+    @property
+    def is_connected(self) -> bool:
+        return self._lease is not None and self._call(self._inner.is_connected)
+
+    @property
+    def path(self) -> str | None:
+        return self._call(self._inner.path)
+
+    @property
+    def name(self) -> str | None:
+        return self._call(self._inner.name)
+
+    # ------------------------------------------------------------------ kernel
+
+    def start_kernel(
+        self, kernel_type: str = "python", env_source: str = "auto", notebook_path: str | None = None
+    ) -> StartedKernel:
+        return self._call(self._inner.start_kernel, kernel_type, env_source, notebook_path)
+
+    def shutdown_kernel(self) -> None:
+        self._call(self._inner.shutdown_kernel)
+
+    def interrupt(self) -> None:
+        self._call(self._inner.interrupt)
+
+    def restart_kernel(self) -> None:
+        self._call(self._inner.restart_kernel)
+
+    @property
+    def kernel_started(self) -> bool:
+        return self._lease is not None and self._call(self._inner.kernel_started)
+
+    @property
+    def env_source(self) -> str | None:
+        return None if self._lease is None else self._call(self._inner.env_source)
+
+    def kernel_status(self) -> dict[str, Any]:
+        return self._call(self._inner.kernel_status)
+
+    # ------------------------------------------------------------------ cells
+
+    def create_cell(self, source: str = "", cell_type: str = "code", index: int | None = None) -> str:
+        return self._call(self._inner.create_cell, source, cell_type, index)
+
+    def set_source(self, cell_id: str, source: str) -> None:
+        self._call(self._inner.set_source, cell_id, source)
+
+    def get_cell(self, cell_id: str) -> Cell:
+        return self._call(self._inner.get_cell, cell_id)
+
+    def get_cells(self) -> list[Cell]:
+        return self._call(self._inner.get_cells)
+
+    def delete_cell(self, cell_id: str) -> None:
+        self._call(self._inner.delete_cell, cell_id)
+
+    # ------------------------------------------------------------------ execution
+
+    def run(self, code: str, timeout_secs: float | None = 60.0) -> ExecutionResult:
+        return self._call(self._inner.run, code, timeout_secs)
+
+    def execute_cell(self, cell_id: str, timeout_secs: float | None = 60.0) -> ExecutionResult:
+        return self._call(self._inner.execute_cell, cell_id, timeout_secs)
+
+    def queue_cell(self, cell_id: str) -> str:
+        return self._call(self._inner.queue_cell, cell_id)
+
+    def wait_execution(self, execution_id: str, timeout_secs: float | None = 60.0) -> ExecutionResult:
+        return self._call(self._inner.wait_execution, execution_id, timeout_secs)
+
+    # ------------------------------------------------------------------ the notebook
+
+    def set_metadata(self, key: str, value: str) -> None:
+        self._call(self._inner.set_metadata, key, value)
+
+    def get_metadata(self, key: str) -> str | None:
+        return self._call(self._inner.get_metadata, key)
+
+    def save(self, path: str | Path | None = None) -> str:
+        return self._call(self._inner.save, path)
+
+    # ------------------------------------------------------------------ the loop
+
+    def _call(self, method: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        lease = self._lease
+        if lease is None or lease.inherited:
+            lease = self._hold()
+        return lease.portal.call(method, *args, **kwargs)
+
+    def _hold(self) -> Lease:
+        self._lease = Lease()
+        self._finalizer = weakref.finalize(self, self._lease.abandon, self._inner._abandon)
+        return self._lease
+
+    def _let_go(self) -> None:
+        if self._finalizer is not None:
+            self._finalizer.detach()
+        if self._lease is not None:
+            self._lease.end()
+        self._lease = self._finalizer = None
