@@ -139,7 +139,7 @@ def test_an_error_of_the_daemon_is_the_same_error_here(path: Path):
 
 
 def test_an_error_without_a_code_is_a_request_error(path: Path):
-    with scripted_daemon(path, lambda _: pool.PoolError(message="no")), pytest.raises(RequestError, match="^no$"):
+    with scripted_daemon(path, lambda _: pool.PoolError(message="no")), pytest.raises(RequestError, match=r"^no$"):
         ask(path, pool.Status(), pool.Stats)
 
 
@@ -156,9 +156,10 @@ def test_another_protocol_is_a_version_mismatch(path: Path):
 
 
 def test_garbage_is_a_version_mismatch_too(path: Path):
-    with scripted_daemon(path, lambda _: b"HTTP/1.1 400 Bad Request\r\n\r\n"):
-        with pytest.raises(DaemonVersionMismatch, match="no daemon of ours"):
-            probe(path)
+    garbage = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+
+    with scripted_daemon(path, lambda _: garbage), pytest.raises(DaemonVersionMismatch, match="no daemon of ours"):
+        probe(path)
 
 
 def test_hanging_up_is_a_lost_connection(path: Path):

@@ -24,9 +24,10 @@ def test_a_daemon_that_answers_is_enough(tmp_path: Path):
 
 
 def test_a_daemon_of_another_protocol_is_left_alone(tmp_path: Path):
-    with scripted_daemon(tmp_path / "d.sock", lambda _: pool.Pong(protocol_version=3)):
-        with pytest.raises(DaemonVersionMismatch):
-            ensure_daemon(tmp_path / "d.sock")
+    path = tmp_path / "d.sock"
+
+    with scripted_daemon(path, lambda _: pool.Pong(protocol_version=3)), pytest.raises(DaemonVersionMismatch):
+        ensure_daemon(path)
 
 
 def test_none_is_started_where_nteracts_is_looked_for():
