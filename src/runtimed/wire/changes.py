@@ -80,11 +80,11 @@ def touched(raw: bytes) -> dict[ObjectId | None, set[str]]:
 
     The cost follows the runs in the change, never the counts that they claim.
     """
-    actors, columns = _operations(raw)
+    actors, columns = operations(raw)
     counters = _Runs(columns.get(_OBJECT_COUNTER, b""), read_uleb)
     authors = _Runs(columns.get(_OBJECT_ACTOR, b""), read_uleb)
     keys = _Runs(columns.get(_KEY_STRING, b""), _read_text)
-    count = sum(times for times, _ in _decode_runs(columns.get(_ACTION, b""), read_uleb))
+    count = sum(times for times, _ in decode_runs(columns.get(_ACTION, b""), read_uleb))
     found: dict[ObjectId | None, set[str]] = {}
     at = 0
     while at < count:
@@ -93,6 +93,40 @@ def touched(raw: bytes) -> dict[ObjectId | None, set[str]]:
         found.setdefault(target, set()).add(POSITION if key is None else key)
         at = min(counters.end, authors.end, keys.end)
     return found
+
+
+def operations(raw: bytes) -> tuple[list[bytes], dict[int, bytes]]:
+    """The actors a change names, its author first, and the columns of its operations."""
+    at, _ = _body(raw, 0)
+    _, at = read_hashes(raw, at)
+    actor, at = read_bytes(raw, at)
+    _, at = read_uleb(raw, at)  # seq
+    _, at = read_uleb(raw, at)  # start_op
+    _, at = read_sleb(raw, at)  # time
+    _, at = read_bytes(raw, at)  # message
+    count, at = read_uleb(raw, at)
+    actors = [actor]
+    for _ in range(count):
+        actor, at = read_bytes(raw, at)
+        actors.append(actor)
+    return actors, _columns(raw, at)
+
+
+def decode_runs(column: bytes, read: Callable[[bytes, int], tuple[V, int]]) -> Iterator[tuple[int, V | None]]:
+    """Run-length encoding: how often which value, None for no value."""
+    at = 0
+    while at < len(column):
+        times, at = read_sleb(column, at)
+        if times > 0:
+            value, at = read(column, at)
+            yield times, value
+        elif times == 0:
+            times, at = read_uleb(column, at)
+            yield times, None
+        else:
+            for _ in range(-times):
+                value, at = read(column, at)
+                yield 1, value
 
 
 def read_hashes(data: bytes, at: int, *, most: int | None = None) -> tuple[tuple[bytes, ...], int]:
@@ -152,29 +186,14 @@ def _inflate(body: bytes, most: int) -> bytes:
     return inflated
 
 
-def _operations(raw: bytes) -> tuple[list[bytes], dict[int, bytes]]:
-    """The actors a change names, its author first, and the columns of its operations."""
-    at, _ = _body(raw, 0)
-    _, at = read_hashes(raw, at)
-    actor, at = read_bytes(raw, at)
-    _, at = read_uleb(raw, at)  # seq
-    _, at = read_uleb(raw, at)  # start_op
-    _, at = read_sleb(raw, at)  # time
-    _, at = read_bytes(raw, at)  # message
-    count, at = read_uleb(raw, at)
-    actors = [actor]
-    for _ in range(count):
-        actor, at = read_bytes(raw, at)
-        actors.append(actor)
-    return actors, _columns(raw, at)
-
-
 def _columns(raw: bytes, at: int) -> dict[int, bytes]:
     count, at = read_uleb(raw, at)
-    sizes = []
+    sizes: list[tuple[int, int]] = []
     for _ in range(count):
         spec, at = read_uleb(raw, at)
         size, at = read_uleb(raw, at)
+        if sizes and sizes[-1][0] >= spec:  # a column twice: one for us and one for the binding
+            raise RemoteProtocolError("a change whose columns are out of order")
         sizes.append((spec, size))
     columns = {}
     for spec, size in sizes:
@@ -193,28 +212,11 @@ def _object_id(counter: int | None, author: int | None, actors: list[bytes]) -> 
     return counter, actors[author]
 
 
-def _decode_runs(column: bytes, read: Callable[[bytes, int], tuple[V, int]]) -> Iterator[tuple[int, V | None]]:
-    """Run-length encoding: how often which value, None for no value."""
-    at = 0
-    while at < len(column):
-        times, at = read_sleb(column, at)
-        if times > 0:
-            value, at = read(column, at)
-            yield times, value
-        elif times == 0:
-            times, at = read_uleb(column, at)
-            yield times, None
-        else:
-            for _ in range(-times):
-                value, at = read(column, at)
-                yield 1, value
-
-
 class _Runs(Generic[V]):
     """The value of a column at an operation, asked for in rising order."""
 
     def __init__(self, column: bytes, read: Callable[[bytes, int], tuple[V, int]]) -> None:
-        self._rest = _decode_runs(column, read)
+        self._rest = decode_runs(column, read)
         self._value: V | None = None
         self.end = 0  # the first operation that the present run does not cover
 
@@ -231,3 +233,6 @@ def _read_text(data: bytes, at: int) -> tuple[str, int]:
         return text.decode(), at
     except UnicodeDecodeError as exc:
         raise RemoteProtocolError("a map key that is not UTF-8") from exc
+
+
+_decode_runs, _operations = decode_runs, operations  # until docs/screening takes the public names

@@ -207,7 +207,7 @@ class RequestEnvelope(Message, frozen=True, kw_only=True):
     """A request, who asked, and the changes that must be known before it is served."""
 
     id: str
-    required_heads: tuple[str, ...] = ()
+    required_heads: Heads = ()
     request: Request
 
 
