@@ -1,0 +1,149 @@
+"""Outputs: the Jupyter messages of one execution, in order, become the writes that record them.
+
+The rules are nbclient's where it is right (notes: clear_output with and without wait, display ids,
+the count of an execute_result) and a terminal's for streams. Nothing is truncated; what a message
+lacks is filled in, never an error, because kernels are not ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from runtimed.docs.manifests import (
+    blob_hashes,
+    display_manifest,
+    error_manifest,
+    join_streams,
+    resolve,
+    store_bundle,
+)
+from runtimed.docs.mime import ContentRef, Place
+from runtimed.docs.native import to_native, well_formed
+from runtimed.docs.streams import PutOutput, StreamTail
+
+__all__ = [
+    "ClearOutputs",
+    "OutputOp",
+    "OutputReducer",
+    "PutOutput",
+    "UpdateDisplay",
+    "blob_hashes",
+    "error_manifest",
+    "join_streams",
+    "resolve",
+]
+
+
+class ClearOutputs(NamedTuple):
+    """Drop every output the execution has so far."""
+
+
+class UpdateDisplay(NamedTuple):
+    """Replace data and metadata of all outputs, of any execution, that have this display id."""
+
+    display_id: str
+    data: dict[str, ContentRef]
+    metadata: dict[str, Any]
+
+
+OutputOp = PutOutput | ClearOutputs | UpdateDisplay
+
+
+class OutputReducer:
+    """One execution's outputs: feed it a batch of messages, then settle what its stream has open."""
+
+    def __init__(self, *, output_id: Callable[[], str], place: Place) -> None:
+        self._new_id = output_id
+        self._place = place
+        self._seq = 0
+        self._tail: StreamTail | None = None
+        self._clear_before_next = False
+
+    def feed(self, msg_type: str, content: Mapping[str, Any]) -> list[OutputOp]:
+        if msg_type == "stream":
+            return self._stream(content)
+        if msg_type in ("display_data", "execute_result"):
+            return self._display(msg_type, content)
+        if msg_type == "error":
+            return self._error(content)
+        if msg_type == "update_display_data":
+            return self._update(content)
+        if msg_type == "clear_output":
+            return self._clear(content)
+        return []
+
+    def settle(self) -> list[OutputOp]:
+        """Put the open stream as it stands now: once a batch, and before the execution is called done."""
+        return [*self._tail.settle()] if self._tail is not None else []
+
+    def _stream(self, content: Mapping[str, Any]) -> list[OutputOp]:
+        name = well_formed(str(content.get("name") or "stdout"))
+        ops: list[OutputOp] = []
+        if self._tail is None or self._tail.name != name or self._clear_before_next:
+            ops = self._next_output()
+            self._tail = StreamTail(name, open_output=self._open_output, place=self._place)
+        if text := content.get("text"):
+            self._tail.write(well_formed(text if isinstance(text, str) else str(text)))
+        return ops
+
+    def _display(self, msg_type: str, content: Mapping[str, Any]) -> list[OutputOp]:
+        ops = self._next_output()
+        data = store_bundle(_mapping(content.get("data")), self._place)
+        metadata = _mapping(content.get("metadata"))
+        display_id = _display_id(content)
+        if display_id is not None:
+            # Earlier outputs of this id show the new content too (jupyter protocol §display_data).
+            ops.append(UpdateDisplay(display_id, data, to_native(metadata)))
+        output_id, seq = self._open_output()
+        count = content.get("execution_count")
+        count = count if isinstance(count, int) else None
+        manifest = display_manifest(msg_type, output_id, data, metadata, execution_count=count, display_id=display_id)
+        return [*ops, PutOutput(output_id, seq, manifest, display_id)]
+
+    def _error(self, content: Mapping[str, Any]) -> list[OutputOp]:
+        ops = self._next_output()
+        output_id, seq = self._open_output()
+        manifest = error_manifest(
+            output_id,
+            str(content.get("ename") or ""),
+            str(content.get("evalue") or ""),
+            content.get("traceback") or (),
+            place=self._place,
+        )
+        return [*ops, PutOutput(output_id, seq, manifest)]
+
+    def _update(self, content: Mapping[str, Any]) -> list[OutputOp]:
+        display_id = _display_id(content)
+        if display_id is None:
+            return []
+        data = store_bundle(_mapping(content.get("data")), self._place)
+        return [UpdateDisplay(display_id, data, to_native(_mapping(content.get("metadata"))))]
+
+    def _clear(self, content: Mapping[str, Any]) -> list[OutputOp]:
+        self._clear_before_next = True
+        return [] if content.get("wait") else self._next_output()
+
+    def _next_output(self) -> list[OutputOp]:
+        """What is due before another output begins: the open stream put, or everything cleared."""
+        if self._clear_before_next:
+            self._clear_before_next = False
+            self._tail = None
+            return [ClearOutputs()]
+        ops = self.settle()
+        self._tail = None
+        return ops
+
+    def _open_output(self) -> tuple[str, int]:
+        seq = self._seq
+        self._seq += 1
+        return self._new_id(), seq
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _display_id(content: Mapping[str, Any]) -> str | None:
+    display_id = _mapping(content.get("transient")).get("display_id")
+    return well_formed(str(display_id)) if display_id else None
