@@ -1,10 +1,12 @@
-"""What every test shares: one event loop, and a marker for those that start something real."""
+"""What every test shares: one event loop that nothing may block, and a marker for tests that start something real."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
 
 REAL = ("integration", "faults", "interop", "conformance", "bench")
 HERE = Path(__file__).parent
@@ -13,6 +15,19 @@ HERE = Path(__file__).parent
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def blockbuster() -> Iterator[BlockBuster]:
+    """A blocking call of ours on a running loop fails the test."""
+    with blockbuster_ctx("runtimed") as watch:
+        # DESIGN §5.2: one write(2) to the change log on the loop is what makes a change acknowledged.
+        watch.functions["os.write"].can_block_in("runtimed/store/atomic.py", "write_all")
+        # One look at the path a user named, when a session opens.
+        for call in ("os.readlink", "os.stat"):
+            watch.functions[call].can_block_in("runtimed/paths.py", "notebook_id_of")
+        watch.functions["os.path.abspath"].deactivate()  # it computes; nothing is asked of the disk
+        yield watch
 
 
 @pytest.hookimpl(tryfirst=True)
