@@ -16,6 +16,7 @@ from runtimed.daemon.rooms import Rooms
 from runtimed.daemon.server import Server, bind
 from runtimed.daemon.services import Services
 from runtimed.docs.crdt import ROOT, Document, Uint
+from runtimed.environments.prepare import sweep
 from runtimed.kernels.launcher import sweep_orphans
 from runtimed.paths import check_bindable
 from runtimed.store.atomic import lock_file
@@ -64,6 +65,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         http = BlobServer(blobs)
         services.blob_port = http.port
         services.start(http.serve())
+        services.start(_sweep(settings))
         log.info("serving on %s, blobs on port %d, pid %d", settings.socket_path, http.port, os.getpid())
         _say_ready(settings)
         await stopping.wait()
@@ -74,6 +76,11 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         await services.syncer.sync()
         http.stop()
     log.info("stopped")
+
+
+async def _sweep(settings: Settings) -> None:
+    if swept := await sweep(settings.env_dir):
+        log.info("removed what %d killed builds of environments had left", swept)
 
 
 def _say_ready(settings: Settings) -> None:

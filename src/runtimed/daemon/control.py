@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtimed.docs.crdt import ROOT, Document
 from runtimed.docs.replication import Replication
+from runtimed.environments.prepare import flush
 from runtimed.errors import NotAvailable, NotebookNotFound, RemoteProtocolError, RuntimedError
 from runtimed.wire import pool as wire
 from runtimed.wire.frames import encode_untyped
@@ -61,6 +62,7 @@ class Control:
             case wire.Story(notebook_id=notebook_id):
                 return wire.NotebookStory(events=self._find(notebook_id).story.lines())
             case wire.FlushPool():
+                await flush(settings.env_dir)
                 return wire.Flushed()
             case wire.ActiveEnvPaths():
                 return wire.ActiveEnvPathsList(paths=[])

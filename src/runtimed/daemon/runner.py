@@ -104,7 +104,7 @@ class KernelRunner:
         environment = await prepare(
             effect.kernel_type,
             effect.env_source,
-            store=settings.cache_dir / "environments",
+            store=settings.env_dir,
             room_dir=self._folder,
             packages=settings.uv_default_packages,
             progress=self._progress,
