@@ -63,13 +63,21 @@ def _one_starter(socket_path: Path) -> Iterator[None]:
 
 def _start(socket_path: Path, deadline: float) -> bool:
     logfile = paths.log_path(socket_path)
-    written = logfile.stat().st_size if logfile.exists() else 0
-    said = _spawn_and_listen(socket_path, logfile, deadline)
-    if said and not said.startswith(b"{"):
-        return True
-    if _joined(socket_path, deadline):
-        return False
-    raise _why(said, logfile, written, timed_out=time.monotonic() >= deadline)
+    while True:
+        written = logfile.stat().st_size if logfile.exists() else 0
+        said = _spawn_and_listen(socket_path, logfile, deadline)
+        if said and not said.startswith(b"{"):
+            return True
+        timed_out = time.monotonic() >= deadline
+        owner = _owner(socket_path)
+        if owner is None or timed_out:
+            if probe(socket_path):
+                return False
+            raise _why(said, logfile, written, timed_out=timed_out)
+        if _answers_before_it_ends(owner, socket_path, deadline):
+            return False
+        if time.monotonic() >= deadline:
+            raise _why(said, logfile, written, timed_out=False)
 
 
 def _spawn_and_listen(socket_path: Path, logfile: Path, deadline: float) -> bytes:
@@ -127,17 +135,23 @@ def _first_line(reader: int, deadline: float) -> bytes:
     return said
 
 
-def _joined(socket_path: Path, deadline: float) -> bool:
-    """Somebody outside our queue (a person at a terminal) may have won the daemon's own lock: wait for theirs."""
-    lock = Settings.load({"socket_path": socket_path}).lock_path
+def _owner(socket_path: Path) -> psutil.Process | None:
+    """The process outside our queue that holds the daemon's own lock: a person's, or one about to end."""
+    pid = holder_of(Settings.load({"socket_path": socket_path}).lock_path)
+    try:
+        return psutil.Process(pid) if pid else None
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _answers_before_it_ends(owner: psutil.Process, socket_path: Path, deadline: float) -> bool:
     pause = 0.02
-    while not probe(socket_path):
-        owner = holder_of(lock)
-        if owner is None or not psutil.pid_exists(owner) or time.monotonic() + pause >= deadline:
-            return False
+    while owner.is_running() and time.monotonic() < deadline:
+        if probe(socket_path):
+            return True
         time.sleep(pause)
         pause = min(0.5, pause * 2)
-    return True
+    return False
 
 
 def _why(said: bytes, logfile: Path, written: int, *, timed_out: bool) -> RuntimedError:
