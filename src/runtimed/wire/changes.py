@@ -233,6 +233,3 @@ def _read_text(data: bytes, at: int) -> tuple[str, int]:
         return text.decode(), at
     except UnicodeDecodeError as exc:
         raise RemoteProtocolError("a map key that is not UTF-8") from exc
-
-
-_decode_runs, _operations = decode_runs, operations  # until docs/screening takes the public names
