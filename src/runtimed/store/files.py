@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import stat
@@ -15,12 +16,13 @@ from runtimed.errors import FileConflict, InvalidRequest, NotebookInvalid, Noteb
 from runtimed.store.atomic import write_atomic
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
     from pathlib import Path
 
 __all__ = ["FileStamp", "check_path", "read_notebook", "stamp_of", "watch", "write_notebook"]
 
 SETTLE_MS = 50  # editors write in several steps: one look after the last of them
+LOOK_ANYWAY_MS = 5000  # network file systems tell nobody; and a change may come just before the watch begins
 _UMASK = os.umask(0o077)  # it can only be read by setting it, and that is not for when threads run
 os.umask(_UMASK)
 
@@ -123,25 +125,65 @@ def _mode(path: Path) -> int:
         return 0o666 & ~_UMASK
 
 
-async def watch(path: Path, *, stop: asyncio.Event | None = None) -> AsyncIterator[FileStamp | None]:
+async def watch(
+    path: Path, *, since: FileStamp | None, stop: asyncio.Event | None = None
+) -> AsyncIterator[FileStamp | None]:
     """The file's stamp after each change of its content (ours too), None when it is gone. Ends with ``stop``.
 
+    ``since`` is what the caller knows: a change that came before the watch began is told as well.
     The folder is watched, not the file: editors rename a new file over the old one, and so do we.
     """
     target = await asyncio.to_thread(path.resolve)
-    last = await asyncio.to_thread(stamp_of, target)
+    last = since
+    async with contextlib.aclosing(_wake_ups(target, stop)) as wake_ups:
+        async for told in wake_ups:
+            current = await asyncio.to_thread(_look, target, last, told=told)
+            if _content(current) != _content(last):
+                yield current
+            last = current
+
+
+async def _wake_ups(target: Path, stop: asyncio.Event | None) -> AsyncGenerator[bool, None]:
+    """True when the system says that something happened to the file, False when it is time to look anyway."""
 
     def ours(_: watchfiles.Change, changed: str) -> bool:
         return os.path.basename(changed) == target.name
 
     changes = watchfiles.awatch(
-        target.parent, watch_filter=ours, stop_event=stop, debounce=SETTLE_MS * 4, step=SETTLE_MS, recursive=False
+        target.parent,
+        watch_filter=ours,
+        stop_event=stop,
+        debounce=4 * SETTLE_MS,
+        step=SETTLE_MS,
+        rust_timeout=LOOK_ANYWAY_MS,
+        yield_on_timeout=True,
+        recursive=False,
     )
-    async for _ in changes:
-        current = await asyncio.to_thread(stamp_of, target)
-        if _content(current) != _content(last):
-            last = current
-            yield current
+    coming = asyncio.ensure_future(anext(changes, None))
+    await asyncio.sleep(0)  # its first step begins the watch: only then is it time for the first look
+    try:
+        yield False
+        while (found := await coming) is not None:
+            coming = asyncio.ensure_future(anext(changes, None))
+            yield bool(found)
+    except OSError as exc:
+        raise StorageError(f"{target} cannot be watched: {exc.strerror or exc}") from exc
+    finally:
+        coming.cancel()
+        await asyncio.wait([coming])
+
+
+def _look(path: Path, last: FileStamp | None, *, told: bool) -> FileStamp | None:
+    """Read the file when something happened; when nobody said so, only if it looks different."""
+    return last if not told and _looks_like(path, last) else stamp_of(path)
+
+
+def _looks_like(path: Path, last: FileStamp | None) -> bool:
+    try:
+        found = path.stat()
+    except OSError:
+        return last is None
+    return last is not None and (found.st_mtime_ns, found.st_size) == (last.mtime_ns, last.size)
 
 
 def _content(stamp: FileStamp | None) -> str | None:

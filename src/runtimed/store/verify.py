@@ -39,11 +39,17 @@ def verify_in_worker(snapshot: Path, heads: Iterable[bytes]) -> None:
 def main(argv: Sequence[str]) -> int:
     path, *heads = argv
     try:
-        document = read_snapshot(Path(path))
-        found = {head.hex() for head in Document.load(document or b"", actor="verify").heads}
+        found = {head.hex() for head in _load(Path(path)).heads}
     except RuntimedError as exc:
         return _fail(str(exc))
     return 0 if found == set(heads) else _fail(f"{len(heads)} heads were expected, {len(found)} others found")
+
+
+def _load(path: Path) -> Document:
+    document = read_snapshot(path)
+    if document is None:
+        raise DocumentCorrupt(f"there is no snapshot {path}")
+    return Document.load(document, actor="verify")
 
 
 def _fail(reason: str) -> int:
