@@ -1,0 +1,171 @@
+"""Channels: the sockets of one kernel; all that waits on them is handed over in one batch a wake-up.
+
+Raw zmq descriptors on the loop, without zmq.asyncio's two futures a message. A zmq descriptor tells edges,
+not levels: after a wake-up it is read until nothing is left, and after a send it is looked at again, because
+a send may take in the edge of what arrived meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+import zmq
+
+from runtimed.errors import KernelDied, RemoteProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runtimed.kernels.messages import Codec
+    from runtimed.room.events import KernelMessage
+
+__all__ = ["Channels", "Endpoint"]
+
+log = logging.getLogger(__name__)
+
+BATCH_MAX = 256  # messages, and
+SLICE_S = 0.010  # seconds: then others of the loop have their turn
+RETRY_MS = 5  # libzmq's own default is 100, which every start would pay
+LAST_WORDS_S = 0.5  # how long after a kernel's end its sockets may take to say that nothing follows
+
+
+class Endpoint(NamedTuple):
+    """Where a kernel listens, and the key of its messages."""
+
+    transport: str
+    ip: str
+    shell: int
+    iopub: int
+    control: int
+    key: bytes
+
+    def address(self, port: int) -> str:
+        separator = "-" if self.transport == "ipc" else ":"
+        return f"{self.transport}://{self.ip}{separator}{port}"
+
+
+class Channels:
+    """Connected at once; libzmq retries until the kernel has bound, and keeps what is sent until then."""
+
+    def __init__(self, endpoint: Endpoint, codec: Codec, on_batch: Callable[[list[KernelMessage]], None]) -> None:
+        self._codec = codec
+        self._on_batch = on_batch
+        self._loop = asyncio.get_running_loop()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
+        self._iopub = self._connect(zmq.SUB, endpoint.address(endpoint.iopub))
+        self._iopub.subscribe(b"")
+        self._shell = self._connect(zmq.DEALER, endpoint.address(endpoint.shell))
+        self._control = self._connect(zmq.DEALER, endpoint.address(endpoint.control))
+        # iopub first: what a cell put out stands before its reply in the batch.
+        self._sockets = (("iopub", self._iopub), ("shell", self._shell), ("control", self._control))
+        self._monitor = self._iopub.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._at_end = False
+        self._then: Callable[[], None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._due: asyncio.Handle | None = None
+        self.closed = False
+        for _, socket in self._sockets:
+            self._loop.add_reader(socket.FD, self._wake)
+        self._loop.add_reader(self._monitor.FD, self._on_disconnect)
+        self._on_disconnect()  # a socket that was never looked at signals nothing
+        self._soon()
+
+    def send(self, channel: str, frames: list[bytes]) -> None:
+        if self.closed:
+            raise KernelDied("The kernel has ended", hint="start it again")
+        socket = self._control if channel == "control" else self._shell
+        socket.send_multipart(frames, zmq.NOBLOCK)
+        self._soon()
+
+    def finish(self, then: Callable[[], None]) -> None:
+        """The kernel has ended: hand over the last of what it said, close, and call ``then``."""
+        if self.closed:
+            self._loop.call_soon(then)
+            return
+        self._then = then
+        self._timer = self._loop.call_later(LAST_WORDS_S, self._end)
+        self._soon()
+
+    def close(self) -> None:
+        """Nothing is handed over any more."""
+        if self.closed:
+            return
+        self.closed = True
+        for handle in (self._timer, self._due):
+            if handle is not None:
+                handle.cancel()
+        self._loop.remove_reader(self._monitor.FD)
+        for _, socket in self._sockets:
+            self._loop.remove_reader(socket.FD)
+        self._iopub.disable_monitor()
+        self._monitor.close(linger=0)
+        for _, socket in self._sockets:
+            socket.close(linger=0)
+
+    def _connect(self, kind: int, address: str) -> zmq.Socket[bytes]:
+        socket = self._context.socket(kind)
+        # No bound in libzmq: it would drop outputs without a word. The bound is pause(), by whoever takes the batches.
+        socket.set_hwm(0)
+        socket.linger = 0
+        socket.reconnect_ivl = RETRY_MS
+        socket.connect(address)
+        return socket
+
+    def _soon(self) -> None:
+        if self._due is None:
+            self._due = self._loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        self._due = None
+        self._wake()
+
+    def _wake(self) -> None:
+        if self.closed:
+            return
+        batch: list[KernelMessage] = []
+        until = self._loop.time() + SLICE_S
+        more = False
+        for channel, socket in self._sockets:
+            more |= self._drain(channel, socket, batch, until)
+        if more:
+            self._soon()
+        if batch:
+            self._on_batch(batch)
+        if not more and self._at_end and self._then is not None:
+            self._finished()
+
+    def _drain(self, channel: str, socket: zmq.Socket[bytes], batch: list[KernelMessage], until: float) -> bool:
+        """Read into the batch; whether something may be left."""
+        for _ in range(BATCH_MAX):
+            if not _readable(socket):
+                return False
+            try:
+                batch.append(self._codec.decode(channel, socket.recv_multipart(zmq.NOBLOCK)))
+            except RemoteProtocolError as exc:
+                log.warning("a message was left out: %s", exc)
+            if self._loop.time() > until:
+                break
+        return True
+
+    def _on_disconnect(self) -> None:
+        while _readable(self._monitor):
+            self._monitor.recv_multipart(zmq.NOBLOCK)
+            self._end()
+
+    def _end(self) -> None:
+        # All that the kernel wrote has been read when its connection says that it is gone.
+        self._at_end = True
+        self._soon()
+
+    def _finished(self) -> None:
+        then, self._then = self._then, None
+        self.close()
+        if then is not None:
+            then()
+
+
+def _readable(socket: zmq.Socket[bytes]) -> bool:
+    # Asking also takes in the edge; a third of the price of an Again.
+    return bool(int(socket.get(zmq.EVENTS)) & zmq.POLLIN)

@@ -1,0 +1,203 @@
+"""Translate: a batch of kernel messages becomes what it means for the executions of a room.
+
+Kernels keep no order between their channels, and some not even on one: the reply may come before or after
+idle, outputs after both (Deno, threads that print). So an execution ends with reply and idle, and what is
+late still goes to its own execution.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from runtimed.docs.outputs import OutputOp, OutputReducer
+from runtimed.room.events import (
+    CommReceived,
+    ExecutionFinished,
+    ExecutionStarted,
+    KernelActivity,
+    KernelMessage,
+    OutputsChanged,
+    Report,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from runtimed.docs.mime import Place
+
+__all__ = ["Translator"]
+
+log = logging.getLogger(__name__)
+
+KEPT = 64  # ended executions whose late outputs are still known
+OUTPUTS = frozenset({"stream", "display_data", "execute_result", "error", "clear_output", "update_display_data"})
+COMMS = frozenset({"comm_open", "comm_msg", "comm_close"})
+
+
+class _Execution:
+    """One execution as far as it has been heard of; ``reply`` is the status of its execute_reply."""
+
+    __slots__ = ("count", "ended", "execution_id", "has_error", "idle", "reducer", "reply", "started", "unexplained")
+
+    def __init__(self, execution_id: str, reducer: OutputReducer) -> None:
+        self.execution_id = execution_id
+        self.reducer = reducer
+        self.reply: str | None = None
+        self.count: int | None = None
+        self.unexplained: dict[str, Any] | None = None  # the reply's error, when iopub has said none
+        self.has_error = False
+        self.started = False
+        self.idle = False
+        self.ended = False
+
+
+class Translator:
+    """Knows the executions that were begun; messages of any other parent are not theirs and left out."""
+
+    def __init__(self, *, output_id: Callable[[], str] = lambda: str(uuid.uuid4())) -> None:
+        self._new_id = output_id
+        self._open: dict[str, _Execution | None] = {}  # None until there is a place for its outputs
+        self._ended: OrderedDict[str, _Execution] = OrderedDict()
+        self._busy = False
+
+    def begin(self, execution_id: str) -> None:
+        """The kernel is about to be asked; the id is the message id of the request."""
+        self._open[execution_id] = None
+
+    def feed(self, batch: Iterable[KernelMessage], place: Place) -> list[Report]:
+        reports = _Reports()
+        busy = self._busy
+        for message in batch:
+            if message.msg_type in COMMS:
+                reports.add(_comm(message))
+            elif (execution := self._execution(message.parent_id, place)) is not None:
+                self._take(execution, message, reports)
+            elif message.msg_type in OUTPUTS:
+                log.debug("%s of unknown parent %s left out", message.msg_type, message.parent_id)
+        reports.settle()
+        if self._busy is not busy:
+            reports.add(KernelActivity(self._busy))
+        return reports.items
+
+    def _execution(self, parent_id: str, place: Place) -> _Execution | None:
+        if parent_id not in self._open:
+            return self._ended.get(parent_id)
+        if (execution := self._open[parent_id]) is None:
+            reducer = OutputReducer(output_id=self._new_id, place=place)
+            execution = self._open[parent_id] = _Execution(parent_id, reducer)
+        return execution
+
+    def _take(self, execution: _Execution, message: KernelMessage, reports: _Reports) -> None:
+        content = message.content
+        match message.msg_type:
+            case "execute_input":
+                _start(execution, content, reports)
+            case "status":
+                self._status(execution, content, reports)
+            case "execute_reply":
+                self._reply(execution, content, reports)
+            case "error" if execution.ended and execution.has_error:
+                pass  # late, and the reply has already said it
+            case kind if kind in OUTPUTS:
+                execution.has_error |= kind == "error"
+                reports.output(execution, kind, content)
+
+    def _status(self, execution: _Execution, content: dict[str, Any], reports: _Reports) -> None:
+        state = content.get("execution_state")
+        if execution.ended or state not in ("busy", "idle"):
+            return
+        self._busy = state == "busy"
+        if state == "idle":
+            execution.idle = True
+            self._end(execution, reports)
+
+    def _reply(self, execution: _Execution, content: dict[str, Any], reports: _Reports) -> None:
+        if execution.ended:
+            return
+        status = content.get("status")
+        execution.reply = status if status in ("ok", "aborted") else "error"
+        if isinstance(count := content.get("execution_count"), int):
+            execution.count = count
+        if status == "error":
+            execution.unexplained = content
+        for data in _pages(content.get("payload")):
+            reports.output(execution, "display_data", {"data": data})
+        # What was aborted never ran: nothing follows, and not every kernel says idle for it.
+        execution.idle |= status == "aborted"
+        self._end(execution, reports)
+
+    def _end(self, execution: _Execution, reports: _Reports) -> None:
+        if execution.reply is None or not execution.idle:
+            return
+        if execution.unexplained is not None and not execution.has_error:
+            execution.has_error = True  # Deno says a syntax error in its reply alone
+            reports.output(execution, "error", execution.unexplained)
+        reports.settle(execution)
+        reports.add(ExecutionFinished(execution.execution_id, execution.reply, execution.count))
+        execution.ended = True
+        self._busy = False
+        del self._open[execution.execution_id]
+        self._ended[execution.execution_id] = execution
+        if len(self._ended) > KEPT:
+            self._ended.popitem(last=False)
+
+
+class _Reports:
+    """Reports in order, neighbouring outputs of one execution as one."""
+
+    def __init__(self) -> None:
+        self.items: list[Report] = []
+        self._ops: list[OutputOp] = []
+        self._of: str | None = None
+        self._unsettled: dict[str, _Execution] = {}
+
+    def add(self, report: Report) -> None:
+        self._flush()
+        self.items.append(report)
+
+    def output(self, execution: _Execution, kind: str, content: dict[str, Any]) -> None:
+        self._put(execution, execution.reducer.feed(kind, content))
+        self._unsettled[execution.execution_id] = execution
+
+    def settle(self, only: _Execution | None = None) -> None:
+        """Put the open streams: once a batch, and before an execution is called finished."""
+        for execution in [only] if only else list(self._unsettled.values()):
+            if self._unsettled.pop(execution.execution_id, None) is not None:
+                self._put(execution, execution.reducer.settle())
+        self._flush()
+
+    def _put(self, execution: _Execution, ops: Sequence[OutputOp]) -> None:
+        if not ops:
+            return
+        if self._of != execution.execution_id:
+            self._flush()
+            self._of = execution.execution_id
+        self._ops += ops
+
+    def _flush(self) -> None:
+        if self._of is not None:
+            self.items.append(OutputsChanged(self._of, tuple(self._ops)))
+        self._of, self._ops = None, []
+
+
+def _start(execution: _Execution, content: dict[str, Any], reports: _Reports) -> None:
+    count = content.get("execution_count")
+    if isinstance(count, int) and not execution.started:
+        execution.started = True
+        execution.count = count
+        reports.add(ExecutionStarted(execution.execution_id, count))
+
+
+def _comm(message: KernelMessage) -> CommReceived:
+    return CommReceived(message.msg_type, message.content, message.metadata, tuple(message.buffers), message.parent_id)
+
+
+def _pages(payload: Any) -> list[dict[str, Any]]:
+    """What ``?`` wants to show in a pager; other payloads are a frontend's affair."""
+    if not isinstance(payload, list):
+        return []
+    pages = [item for item in payload if isinstance(item, dict) and item.get("source") == "page"]
+    return [page["data"] for page in pages if isinstance(page.get("data"), dict)]
