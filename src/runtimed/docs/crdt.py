@@ -18,7 +18,7 @@ from runtimed.docs.history import History, Plan
 from runtimed.docs.reading import ROOT, Kind, Obj, Reads, Ref, Scalar, is_panic, leak, make_id, parse_id, translated
 from runtimed.docs.screening import screen
 from runtimed.docs.transaction import Transaction, Uint
-from runtimed.errors import DocumentCorrupt, DocumentPoisoned, InvalidRequest, RemoteProtocolError, RuntimedError
+from runtimed.errors import DocumentCorrupt, DocumentPoisoned, InvalidRequest, RemoteProtocolError
 from runtimed.wire.sync import ChangeHeader, SyncMessage, encode_sync, parse_change
 
 if TYPE_CHECKING:
@@ -124,8 +124,12 @@ class Document(Reads):
 
     def entered_since(self, cursor: int) -> list[ChangeHeader] | None:
         """The changes that entered after ``cursor``; None if some of them are no longer kept."""
-        skipped = cursor - (self._end - len(self._log))
-        return None if skipped < 0 else list(islice(self._log, skipped, None))
+        count = self._end - cursor
+        if count > len(self._log):
+            return None
+        entered = list(islice(reversed(self._log), count))  # from the right: to skip from the left is not free
+        entered.reverse()
+        return entered
 
     def since(self, cursor: int) -> list[bytes] | None:
         """``entered_since`` as raw changes."""
@@ -163,7 +167,9 @@ class Document(Reads):
         """Only ``with``: a transaction that is dropped open takes the process down."""
         try:
             with transaction as inner:
-                write(Transaction(inner))
+                checked = Transaction(inner)
+                write(checked)
+                checked.close()
         except BaseException as exc:
             if is_panic(exc) or isinstance(exc, DocumentPoisoned):
                 leak(transaction)
@@ -260,9 +266,7 @@ class Document(Reads):
         return [_header(change) for change in self._call("get_changes", list(heads))]
 
     def _failed(self, exc: BaseException) -> BaseException:
-        if isinstance(exc, RuntimedError) and not isinstance(exc, DocumentPoisoned):
-            return exc
-        error = exc if isinstance(exc, DocumentPoisoned) else translated(exc)
+        error = translated(exc)
         if isinstance(error, DocumentPoisoned):
             self._leak()
         return error

@@ -6,7 +6,7 @@ import ctypes
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
-from runtimed.errors import DocumentPoisoned, InvalidRequest
+from runtimed.errors import DocumentPoisoned, InvalidRequest, RuntimedError
 from runtimed.wire.leb128 import read_uleb, write_uleb
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ DEPTH_MAX: Final = 64
 
 _KINDS: Final[tuple[Kind, ...]] = ("map", "list", "text")  # in the order of the binding's ObjType
 _ID_VERSION: Final = b"\x10"
-_OURS_TO_RAISE: Final = (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError)
 
 
 class Ref(NamedTuple):
@@ -49,7 +48,7 @@ def parse_id(obj: Obj) -> tuple[int, bytes] | None:
 
 def is_panic(exc: BaseException) -> bool:
     """pyo3's PanicException is no Exception and cannot be imported; later calls find a poisoned lock."""
-    return type(exc).__name__ == "PanicException" or "poisoned lock" in str(exc)
+    return type(exc).__name__ == "PanicException" or (type(exc) is Exception and "poisoned lock" in str(exc))
 
 
 def leak(*objects: object) -> None:
@@ -62,7 +61,7 @@ def translated(exc: BaseException) -> BaseException:
     """Our error for what a call of the binding raised."""
     if is_panic(exc):
         return DocumentPoisoned(f"the Automerge binding panicked: {exc}", hint="reload the document from its log")
-    if isinstance(exc, _OURS_TO_RAISE) or not isinstance(exc, Exception):
+    if isinstance(exc, (RuntimedError, MemoryError)) or not isinstance(exc, Exception):
         return exc
     return InvalidRequest(f"the document cannot do that: {exc}")
 
@@ -88,9 +87,7 @@ class Reads:
 
     def get(self, obj: Obj, key: Key) -> Scalar | Ref:
         """The value at a map's key or a list's index; None also where nothing is."""
-        if not self._fits(obj, key):
-            return None
-        found = self._call("get", obj, key)
+        found = self._call("get", obj, key) if self._fits(obj, key) else None
         return None if found is None else _plain(found)
 
     def keys(self, obj: Obj) -> list[str]:
@@ -121,8 +118,9 @@ class Reads:
     def _fits(self, obj: Obj, key: Key) -> bool:
         """The binding panics on a str key in a list, and answers an int in a map with some other key's value."""
         if isinstance(key, str):
-            check_text(key)
-            return self.kind(obj) == "map"
+            if not key.isascii():
+                check_text(key)
+            return obj == ROOT or self.kind(obj) == "map"
         if type(key) is not int or key < 0:
             raise InvalidRequest(f"a key is a str or an index, not {key!r}")
         return self.kind(obj) != "map"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from runtimed.errors import RemoteProtocolError
-from runtimed.wire.changes import _decode_runs as decode_runs
-from runtimed.wire.changes import _operations as operations
 from runtimed.wire.leb128 import read_sleb, read_uleb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Columns of a change's operations: id << 4 | type; 8 marks a compressed one, which no change may have.
 _ACTION: Final = 0x42
@@ -24,29 +25,76 @@ _TIMESTAMP: Final = 9
 _EARLIEST_MS: Final = -62_135_596_800_000
 _LATEST_MS: Final = 253_402_300_799_999
 
+_BODY_LENGTH_AT: Final = 9
+_HASH_SIZE: Final = 32
+
 
 def screen(raw: bytes) -> None:
-    """RemoteProtocolError if the change holds a counter, a table, an unknown type or a date out of range."""
-    _, columns = operations(raw)
-    if any(spec & _COMPRESSED for spec in columns):
-        raise RemoteProtocolError("a change with compressed columns")
-    for _, action in decode_runs(columns.get(_ACTION, b""), read_uleb):
+    """RemoteProtocolError if the (inflated) change holds a counter, a table, an unknown type or a date out of range.
+
+    Every change of a peer comes by here, hence a walk to three columns only.
+    """
+    actions, kinds, values = _columns(raw)
+    for _, action in _runs(actions):
         if action in _REFUSED_ACTIONS:
             raise RemoteProtocolError(f"a change with operation {action}, which no document here may hold")
-    _screen_values(columns.get(_VALUE_KIND, b""), columns.get(_VALUE, b""))
-
-
-def _screen_values(kinds: bytes, values: bytes) -> None:
     at = 0
-    for times, kind in decode_runs(kinds, read_uleb):
-        if kind is None:
-            continue
+    for times, kind in _runs(kinds):
         size, code = kind >> 4, kind & 0x0F
         if code == _TIMESTAMP:
             _screen_timestamps(values, at, size, times)
         elif code >= _COUNTER:
             raise RemoteProtocolError(f"a change with a value of type {code}, which no document here may hold")
         at += size * times
+
+
+def _columns(raw: bytes) -> tuple[bytes, bytes, bytes]:
+    """The actions, the values' kinds, the values."""
+    found = {_ACTION: b"", _VALUE_KIND: b"", _VALUE: b""}
+    count, at = read_uleb(raw, _skip_header(raw))
+    sizes = []
+    for _ in range(count):
+        spec, at = read_uleb(raw, at)
+        size, at = read_uleb(raw, at)
+        sizes.append((spec, size))
+    for spec, size in sizes:
+        if spec in found:
+            found[spec] = raw[at : at + size]
+        elif spec & _COMPRESSED:
+            raise RemoteProtocolError("a change with compressed columns")
+        at += size
+    return found[_ACTION], found[_VALUE_KIND], found[_VALUE]
+
+
+def _skip_header(raw: bytes) -> int:
+    _, at = read_uleb(raw, _BODY_LENGTH_AT)
+    count, at = read_uleb(raw, at)  # deps
+    size, at = read_uleb(raw, at + count * _HASH_SIZE)  # actor
+    _, at = read_uleb(raw, at + size)  # seq
+    _, at = read_uleb(raw, at)  # start_op
+    _, at = read_sleb(raw, at)  # time
+    size, at = read_uleb(raw, at)  # message
+    count, at = read_uleb(raw, at + size)  # other actors
+    for _ in range(count):
+        size, at = read_uleb(raw, at)
+        at += size
+    return at
+
+
+def _runs(column: bytes) -> Iterator[tuple[int, int]]:
+    """How often which value, absent ones left out."""
+    at, end = 0, len(column)
+    while at < end:
+        times, at = read_sleb(column, at)
+        if times > 0:
+            value, at = read_uleb(column, at)
+            yield times, value
+        elif times == 0:
+            _, at = read_uleb(column, at)
+        else:
+            for _ in range(-times):
+                value, at = read_uleb(column, at)
+                yield 1, value
 
 
 def _screen_timestamps(values: bytes, at: int, size: int, times: int) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from automerge.core import ObjType, ScalarType
 
 from runtimed.docs.edits import edits_between
 from runtimed.docs.reading import DEPTH_MAX, Key, Kind, Obj, Reads, Scalar, Value, check_text
-from runtimed.errors import InvalidRequest
+from runtimed.errors import DocumentPoisoned, InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +39,12 @@ class Transaction(Reads):
 
     def __init__(self, target: Any) -> None:
         self._target = target
+        self._panic: DocumentPoisoned | None = None
+
+    def close(self) -> None:
+        """DocumentPoisoned if there was a panic, even one that the writer has swallowed."""
+        if self._panic is not None:
+            raise self._panic
 
     def put(self, obj: Obj, key: Key, value: Scalar) -> None:
         """Set a map's key or a list's element; the value that stands there already makes no change."""
@@ -89,9 +96,10 @@ class Transaction(Reads):
         """Make a text read ``new`` by as few edits as are cheap to find."""
         self._expect(obj, "text")
         check_text(new)
-        for edit in edits_between(self.text(obj), new):
-            self._delete_text(obj, edit.position, edit.deleted)
-            self._insert_text(obj, edit.position, edit.inserted)
+        with suppress(InvalidRequest):  # another peer put in a longer run: positions do not count code points then
+            for edit in edits_between(self.text(obj), new):
+                self._delete_text(obj, edit.position, edit.deleted)
+                self._insert_text(obj, edit.position, edit.inserted)
         if self.text(obj) != new:
             self._rewrite_text(obj, new)
 
@@ -138,7 +146,6 @@ class Transaction(Reads):
         self._guarded(_insert_each, self._target, obj, position, text)
 
     def _rewrite_text(self, obj: Obj, new: str) -> None:
-        """For a text into which another peer put longer runs, where positions do not count code points."""
         while self.length(obj):
             self._delete_text(obj, 0, 1)
         self._insert_text(obj, 0, new)
@@ -147,6 +154,12 @@ class Transaction(Reads):
         """Refuse a key that is none, or one that does not go with the object."""
         if not self._fits(obj, key) or key == "" or self.kind(obj) == "text":
             raise InvalidRequest(f"no value can stand at {key!r} in that object")
+
+    def _failed(self, exc: BaseException) -> BaseException:
+        error = super()._failed(exc)
+        if isinstance(error, DocumentPoisoned):
+            self._panic = error
+        return error
 
     def _expect(self, obj: Obj, kind: Kind) -> None:
         found = self.kind(obj)
