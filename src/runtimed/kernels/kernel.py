@@ -7,30 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runtimed.errors import InvalidRequest, KernelDied, KernelError, KernelStartError
-from runtimed.kernels.channels import Channels
-from runtimed.kernels.launcher import Exit, Process, launch
-from runtimed.kernels.messages import Codec
-from runtimed.kernels.replies import Replies
+from runtimed.errors import InvalidRequest, KernelDied
+from runtimed.kernels.launcher import launch
+from runtimed.kernels.life import Life
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from runtimed.kernels.kernelspec import LaunchSpec
+    from runtimed.kernels.launcher import Exit
     from runtimed.room.events import KernelMessage
 
 __all__ = ["Kernel", "KernelDeath"]
 
 ASK_S = 10.0  # a completion, a history: they queue behind the cell that runs
 INTERRUPT_S = 5.0
-ASKED_TO_END_S = 2.5  # after shutdown_request, then SIGTERM
-TERMINATED_S = 1.5  # after SIGTERM, then SIGKILL
-NUDGE_S = (0.02, 1.0)  # first and longest wait for a sign on iopub before the kernel is asked again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +62,7 @@ class Kernel:
         self._on_death = on_death
         self._timeout = timeout
         self._turn = asyncio.Lock()  # one start, restart or shutdown at a time
-        self._life: _Life | None = None
+        self._life: Life | None = None
 
     @classmethod
     async def start(
@@ -127,7 +122,7 @@ class Kernel:
         """The content of complete_reply."""
         return await self._alive().ask("shell", "complete_request", {"code": code, "cursor_pos": cursor_pos}, ASK_S)
 
-    async def history(self, pattern: str | None, n: int, unique: bool) -> list[tuple[int, int, str]]:
+    async def history(self, pattern: str | None, n: int, *, unique: bool) -> list[tuple[int, int, str]]:
         """Session, line and source of what was run, the latest last; ``pattern`` is a glob or a part."""
         content: dict[str, Any] = {"output": False, "raw": True, "n": n, "hist_access_type": "tail"}
         if pattern:
@@ -165,7 +160,7 @@ class Kernel:
     async def _begin(self) -> None:
         self.generation += 1
         process = await launch(self._spec, self._runtime_dir)
-        life = _Life(process, message_interrupts=self._spec.interrupt_mode == "message")
+        life = Life(process, message_interrupts=self._spec.interrupt_mode == "message")
         self.info = await life.ready(self._timeout)
         life.serve(self._on_batch, self._died)
         self._life = life
@@ -186,119 +181,7 @@ class Kernel:
             )
         )
 
-    def _alive(self) -> _Life:
+    def _alive(self) -> Life:
         if self._life is None or self._life.process.exit is not None:
             raise KernelDied("The kernel has ended", hint="start it again")
         return self._life
-
-
-class _Life:
-    """One process of a kernel with its sockets, from launch to the last file removed."""
-
-    def __init__(self, process: Process, *, message_interrupts: bool) -> None:
-        self.process = process
-        self._message_interrupts = message_interrupts
-        self._codec = Codec(process.endpoint.key, uuid.uuid4().hex)
-        self._replies = Replies()
-        self._heard = asyncio.Event()  # something came on iopub: the subscription holds
-        self._gone = asyncio.Event()
-        self._on_batch: Callable[[list[KernelMessage]], None] | None = None
-        self._on_death: Callable[[Exit, str], None] | None = None
-        self._channels = Channels(process.endpoint, self._codec, self._take)
-        process.on_exit(self._exited)
-
-    async def ready(self, timeout: float) -> dict[str, Any]:
-        """The content of kernel_info_reply, once the kernel is heard on both shell and iopub."""
-        try:
-            async with asyncio.timeout(timeout):
-                info = await self.ask("shell", "kernel_info_request", {}, timeout)
-                await self._hear()
-                return info
-        except (KernelError, TimeoutError) as exc:
-            raise await self._start_error(timeout) from exc
-        except BaseException:
-            await self.end(now=True, restart=False)
-            raise
-
-    def serve(self, on_batch: Callable[[list[KernelMessage]], None], on_death: Callable[[Exit, str], None]) -> None:
-        self._on_batch, self._on_death = on_batch, on_death
-
-    def send(self, channel: str, msg_type: str, content: Mapping[str, Any], *, msg_id: str, **parts: Any) -> None:
-        self._channels.send(channel, self._codec.encode(msg_type, content, msg_id=msg_id, **parts))
-
-    async def ask(self, channel: str, msg_type: str, content: Mapping[str, Any], timeout: float) -> dict[str, Any]:
-        msg_id = uuid.uuid4().hex
-        with self._replies.expect(msg_id) as reply:
-            self.send(channel, msg_type, content, msg_id=msg_id)
-            try:
-                async with asyncio.timeout(timeout):
-                    return (await reply).content
-            except TimeoutError:
-                hint = "it is busy: ask again when the running cell is done, or interrupt it"
-                raise KernelError(f"The kernel did not answer {msg_type} within {timeout:g} s", hint=hint) from None
-
-    def interrupt(self) -> None:
-        if not self._message_interrupts:
-            self.process.signal(signal.SIGINT)
-        self.process.signal(signal.SIGCONT)
-
-    async def end(self, *, now: bool, restart: bool) -> None:
-        self._on_death = None
-        try:
-            if not now and self.process.exit is None:
-                await self._ask_to_end(restart=restart)
-        finally:
-            await self.process.kill()
-            await self._gone.wait()
-
-    async def _ask_to_end(self, *, restart: bool) -> None:
-        self.interrupt()  # a shutdown_request waits behind the cell that runs
-        if self._message_interrupts:
-            self.send("control", "interrupt_request", {}, msg_id=uuid.uuid4().hex)
-        self.send("control", "shutdown_request", {"restart": restart}, msg_id=uuid.uuid4().hex)
-        if not await self.process.ended_within(ASKED_TO_END_S):
-            self.process.signal(signal.SIGTERM)
-            await self.process.ended_within(TERMINATED_S)
-
-    async def _hear(self) -> None:
-        """A subscription takes effect some time after connect, and what came before is lost: nudge until heard."""
-        patience, longest = NUDGE_S
-        while not self._heard.is_set():
-            try:
-                async with asyncio.timeout(patience):
-                    await self._heard.wait()
-            except TimeoutError:
-                await self.ask("shell", "kernel_info_request", {}, longest)
-                patience = min(2 * patience, longest)
-
-    async def _start_error(self, timeout: float) -> KernelStartError:
-        exit = self.process.exit
-        await self.end(now=True, restart=False)
-        tail = self.process.stderr_tail
-        said = f"\n{tail}" if tail else ""
-        hint = "install ipykernel into that environment" if "No module named" in tail and "ipykernel" in tail else None
-        if exit is None:
-            return KernelStartError(f"The kernel did not answer within {timeout:g} s and was ended{said}", hint=hint)
-        return KernelStartError(f"The kernel ended while it started: {exit}{said}", hint=hint)
-
-    def _take(self, batch: list[KernelMessage]) -> None:
-        wanted = []
-        for message in batch:
-            if message.channel == "iopub" or message.msg_type == "execute_reply":
-                wanted.append(message)
-            else:
-                self._replies.resolve(message)
-        if wanted and not self._heard.is_set():
-            self._heard.set()
-        if wanted and self._on_batch is not None:
-            self._on_batch(wanted)
-
-    def _exited(self) -> None:
-        self._replies.drop_all(KernelDied(f"The kernel ended: {self.process.exit}", hint="start it again"))
-        self._channels.finish(self._finished)
-
-    def _finished(self) -> None:
-        self.process.discard()
-        self._gone.set()
-        if self._on_death is not None and self.process.exit is not None:
-            self._on_death(self.process.exit, self.process.stderr_tail)
