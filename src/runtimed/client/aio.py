@@ -13,7 +13,6 @@ from runtimed import paths
 from runtimed.client import cells, executions, kernels, results
 from runtimed.client.admin import ask
 from runtimed.client.answers import expect
-from runtimed.client.blobs import BlobReader
 from runtimed.client.membership import Membership
 from runtimed.client.seat import News
 from runtimed.errors import RuntimedError
@@ -60,7 +59,6 @@ class AsyncSession:
             label=peer_label,
             listener=self._heard,
         )
-        self._blobs: BlobReader | None = None
         self._subscribers: list[Callable[[News], None]] = []
         self._watchers: list[Callable[[Progress | None], None]] = []
         self._progress: Progress | None = None
@@ -144,7 +142,7 @@ class AsyncSession:
         return {
             "notebook_id": self.notebook_id,
             "path": await self.path(),
-            "daemon": str(self._membership.socket_path),
+            "daemon": str(seat.blobs.socket_path),
             "connected": seat.alive,
             **kernels.describe(seat.runtime),
         }
@@ -160,13 +158,13 @@ class AsyncSession:
         await cells.set_source(await self._seat(), cell_id, source, longest=self._longest)
 
     async def get_cell(self, cell_id: str) -> Cell:
-        return await results.read_cell(await self._seat(), self._blob_reader(), cell_id)
+        return await results.read_cell(await self._seat(), cell_id)
 
     async def get_cells(self) -> list[Cell]:
         """All cells, in the notebook's order."""
-        seat, blobs = await self._seat(), self._blob_reader()
+        seat = await self._seat()
         return [
-            await results.read_cell(seat, blobs, cell_id)
+            await results.read_cell(seat, cell_id)
             for cell_id in seat.notebook.cell_ids()
             if seat.notebook.has(cell_id)  # it may go while another one's outputs are read
         ]
@@ -182,7 +180,7 @@ class AsyncSession:
         Raises:
             ExecutionTimeout: it has not ended in time; it goes on, and the error has what is there so far.
         """
-        return await executions.run(await self._seat(), self._blob_reader(), code, timeout_secs, longest=self._longest)
+        return await executions.run(await self._seat(), code, timeout_secs, longest=self._longest)
 
     async def execute_cell(self, cell_id: str, timeout_secs: float | None = 60.0) -> ExecutionResult:
         """Execute a cell as the document has it, on a kernel that is started if there is none.
@@ -190,14 +188,14 @@ class AsyncSession:
         Raises:
             ExecutionTimeout: it has not ended in time; it goes on, and the error has what is there so far.
         """
-        return await executions.execute_cell(await self._seat(), self._blob_reader(), cell_id, timeout_secs)
+        return await executions.execute_cell(await self._seat(), cell_id, timeout_secs)
 
     async def queue_cell(self, cell_id: str) -> str:
         """Have a cell executed without waiting for it; the id is for ``wait_execution``."""
         return await executions.queue_cell(await self._seat(), cell_id)
 
     async def wait_execution(self, execution_id: str, timeout_secs: float | None = 60.0) -> ExecutionResult:
-        return await executions.wait(await self._seat(), self._blob_reader(), execution_id, timeout_secs)
+        return await executions.wait(await self._seat(), execution_id, timeout_secs)
 
     # ------------------------------------------------------------------ the notebook
 
@@ -218,17 +216,11 @@ class AsyncSession:
     async def _seat(self) -> Seat:
         return await self._membership.seat()
 
-    def _blob_reader(self) -> BlobReader:
-        socket_path = self._membership.socket_path
-        if self._blobs is None or self._blobs.socket_path != socket_path:
-            self._blobs = BlobReader(socket_path)
-        return self._blobs
-
     async def _end_kernel_if_alone(self) -> None:
         seat = self._membership.current
         if seat is None or not kernels.is_running(seat):
             return
-        rooms = (await asyncio.to_thread(ask, self._membership.socket_path, ListRooms(), RoomsList)).rooms
+        rooms = (await asyncio.to_thread(ask, seat.blobs.socket_path, ListRooms(), RoomsList)).rooms
         if any(room.notebook_id == seat.room_id and room.active_peers <= 1 for room in rooms):
             await kernels.shutdown(seat)
 

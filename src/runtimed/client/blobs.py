@@ -25,13 +25,12 @@ class BlobReader:
 
     def __init__(self, socket_path: Path) -> None:
         self.socket_path = socket_path
-        self._folders = (socket_path.parent / "blobs", paths.cache_dir(socket_path) / "blobs")
         self._port: int | None = None
 
     def read(self, digest: str) -> bytes:
         if not _HASH.fullmatch(digest):
             raise NotAvailable(f"not the hash of a blob: {digest!r}")
-        for folder in self._folders:
+        for folder in (self.socket_path.parent / "blobs", paths.cache_dir(self.socket_path) / "blobs"):
             try:
                 return (folder / digest[:2] / digest[2:]).read_bytes()
             except OSError:

@@ -11,8 +11,11 @@ from runtimed.docs.notebook import source_slices
 from runtimed.errors import CellNotFound
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from runtimed.client.replica import Write
     from runtimed.client.seat import Seat
+    from runtimed.client.sources import Splice
     from runtimed.docs.crdt import Transaction
 
 
@@ -54,25 +57,39 @@ async def set_source(seat: Seat, cell_id: str, source: str, *, longest: int) -> 
     check_source(source, longest=longest)
     check_cell(seat, cell_id)
     await _approach(seat, cell_id, source)
-    # Nothing or little by now, and exact whatever others typed meanwhile.
-    await seat.edit(lambda tx: seat.notebook.set_source(tx, cell_id, source), f"the source of {cell_id}")
+    # Nothing is left to do by now, or little, or what others typed meanwhile.
+    await seat.edit(_rewriting(seat, cell_id, source), f"the source of {cell_id}")
 
 
 async def _approach(seat: Seat, cell_id: str, source: str) -> None:
     """A long edit goes ahead in slices, for as long as nobody else edits the cell between two of them."""
-    left = seat.notebook.source(cell_id)
-    steps = [*splices(left, source)]
+    text = seat.notebook.source(cell_id)
+    steps = [*splices(text, source)]
     if sum(step.deleted + len(step.inserted) for step in steps) <= SLICE:
         return
-    for at, deleted, inserted in steps:
-        if not seat.notebook.has(cell_id) or seat.notebook.source(cell_id) != left:
+    for step in steps:
+        if not seat.notebook.has(cell_id) or seat.notebook.source(cell_id) != text:
             return
-        left = left[:at] + inserted + left[at + deleted :]
-        await _send_slice(seat, _splicing(seat, cell_id, at, deleted, inserted))
+        text = text[: step.at] + step.inserted + text[step.at + step.deleted :]
+        await _send_slice(seat, _splicing(seat, cell_id, [step]))
 
 
-def _splicing(seat: Seat, cell_id: str, at: int, deleted: int, inserted: str) -> Write:
-    return lambda tx: seat.notebook.splice_source(tx, cell_id, at, deleted, inserted)
+def _splicing(seat: Seat, cell_id: str, steps: Iterable[Splice]) -> Write:
+    def write(tx: Transaction) -> None:
+        for step in steps:
+            seat.notebook.splice_source(tx, cell_id, *step)
+
+    return write
+
+
+def _rewriting(seat: Seat, cell_id: str, source: str) -> Write:
+    splice = _splicing(seat, cell_id, [*splices(seat.notebook.source(cell_id), source)])
+
+    def write(tx: Transaction) -> None:
+        splice(tx)
+        seat.notebook.set_source(tx, cell_id, source)  # for a text that a foreign peer wrote in longer runs
+
+    return write
 
 
 async def _send_slice(seat: Seat, write: Write) -> None:

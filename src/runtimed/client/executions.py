@@ -16,7 +16,6 @@ from runtimed.wire.requests import ExecuteCell
 from runtimed.wire.responses import CellQueued, NoKernel
 
 if TYPE_CHECKING:
-    from runtimed.client.blobs import BlobReader
     from runtimed.client.replica import Write
     from runtimed.client.seat import Seat
     from runtimed.models import ExecutionResult
@@ -29,18 +28,18 @@ class Started(NamedTuple):
     cell_id: str
 
 
-async def run(seat: Seat, blobs: BlobReader, code: str, timeout: float | None, *, longest: int) -> ExecutionResult:
+async def run(seat: Seat, code: str, timeout: float | None, *, longest: int) -> ExecutionResult:
     """A new cell at the end, and its execution. A kernel is started first if there is none; that is not timed."""
     check_source(code, longest=longest)
     await _ensure_kernel(seat)
     cell_id, write = await begin_cell(seat, code, "code", None)
-    return await _execute(seat, blobs, cell_id, timeout, write)
+    return await _execute(seat, cell_id, timeout, write)
 
 
-async def execute_cell(seat: Seat, blobs: BlobReader, cell_id: str, timeout: float | None) -> ExecutionResult:
+async def execute_cell(seat: Seat, cell_id: str, timeout: float | None) -> ExecutionResult:
     check_cell(seat, cell_id)
     await _ensure_kernel(seat)
-    return await _execute(seat, blobs, cell_id, timeout)
+    return await _execute(seat, cell_id, timeout)
 
 
 async def queue_cell(seat: Seat, cell_id: str) -> str:
@@ -52,14 +51,14 @@ async def queue_cell(seat: Seat, cell_id: str) -> str:
     return started.execution_id
 
 
-async def wait(seat: Seat, blobs: BlobReader, execution_id: str, timeout: float | None) -> ExecutionResult:
+async def wait(seat: Seat, execution_id: str, timeout: float | None) -> ExecutionResult:
     """The result of an execution that anybody queued."""
     try:
         async with asyncio.timeout(UNKNOWN_TIMEOUT):
             await seat.watches.until(lambda: seat.runtime.status(execution_id) is not None)
     except TimeoutError:
         raise InvalidRequest(f"no such execution: {execution_id}") from None
-    return await _timed(seat, blobs, Started(execution_id, ""), timeout)
+    return await _timed(seat, Started(execution_id, ""), timeout)
 
 
 async def _ensure_kernel(seat: Seat) -> None:
@@ -67,10 +66,8 @@ async def _ensure_kernel(seat: Seat) -> None:
         await kernels.launch(seat)
 
 
-async def _execute(
-    seat: Seat, blobs: BlobReader, cell_id: str, timeout: float | None, write: Write | None = None
-) -> ExecutionResult:
-    return await _timed(seat, blobs, _start(cell_id), timeout, write, queued=False)
+async def _execute(seat: Seat, cell_id: str, timeout: float | None, write: Write | None = None) -> ExecutionResult:
+    return await _timed(seat, _start(cell_id), timeout, write, queued=False)
 
 
 def _start(cell_id: str) -> Started:
@@ -80,7 +77,6 @@ def _start(cell_id: str) -> Started:
 
 async def _timed(
     seat: Seat,
-    blobs: BlobReader,
     started: Started,
     timeout: float | None,
     write: Write | None = None,
@@ -96,7 +92,7 @@ async def _timed(
         raise ExecutionTimeout(
             f"execution {started.execution_id} has not ended within {timeout:g} s; it goes on",
             execution_id=started.execution_id,
-            result=await read_execution(seat, blobs, *started),
+            result=await read_execution(seat, *started),
             hint="wait_execution() waits on, interrupt() stops it",
         ) from None
     except ConnectionLost as lost:
@@ -105,7 +101,7 @@ async def _timed(
             f"whether execution {started.execution_id} ended is not known",
             hint="the next call reconnects; get_cell() shows what it put out",
         ) from lost
-    return await read_execution(seat, blobs, *started)
+    return await read_execution(seat, *started)
 
 
 async def _queue(seat: Seat, started: Started, write: Write | None = None) -> None:

@@ -57,11 +57,6 @@ class Membership:
         seat = self._seat
         return seat if seat is not None and seat.alive and self._pid == os.getpid() else None
 
-    @property
-    def socket_path(self) -> Path:
-        # Read anew for each connection: the environment may have changed since the session was made.
-        return self._chosen_socket or paths.default_socket_path()
-
     async def seat(self) -> Seat:
         seat = self._seat
         if seat is not None and seat.alive and seat.loop is asyncio.get_running_loop():
@@ -117,10 +112,11 @@ class Membership:
         self._kept = None if poisoned else seat.replica.document
 
     async def _joined_with_kept(self) -> Seat:
+        where = await self._find_socket()
         try:
-            seat = await self._joined()
+            seat = await self._joined(where)
         except ConnectionLost as lost:
-            await asyncio.to_thread(probe, self.socket_path)  # says so if it is a daemon of another version
+            await asyncio.to_thread(probe, where)  # says so if it is a daemon of another version
             if self._kept is not None:
                 self._doubt_kept(lost)
             raise
@@ -137,17 +133,23 @@ class Membership:
             hint="the next call joins without them",
         ) from lost
 
-    async def _joined(self) -> Seat:
-        try:
-            return await self._take()
-        except DaemonNotRunning:
-            started = await asyncio.to_thread(ensure_daemon, self.socket_path)
-            _log.info("daemon on %s: %s", self.socket_path, "started" if started else "there")
-            return await self._take()
+    async def _find_socket(self) -> Path:
+        # Read anew for each connection: the environment may have changed since the session was made.
+        if self._chosen_socket is not None:
+            return self._chosen_socket
+        return await asyncio.to_thread(paths.default_socket_path)
 
-    async def _take(self) -> Seat:
+    async def _joined(self, socket_path: Path) -> Seat:
+        try:
+            return await self._take(socket_path)
+        except DaemonNotRunning:
+            started = await asyncio.to_thread(ensure_daemon, socket_path)
+            _log.info("daemon on %s: %s", socket_path, "started" if started else "there")
+            return await self._take(socket_path)
+
+    async def _take(self, socket_path: Path) -> Seat:
         seat = Seat(kept=self._kept, listener=self._listener)
-        await seat.take(self.socket_path, self._handshake())
+        await seat.take(socket_path, self._handshake())
         return seat
 
     def _handshake(self) -> RoomHandshake:

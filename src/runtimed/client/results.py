@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Manifest = dict[str, Any]
 
 
-async def read_cell(seat: Seat, blobs: BlobReader, cell_id: str) -> Cell:
+async def read_cell(seat: Seat, cell_id: str) -> Cell:
     if not seat.notebook.has(cell_id):
         raise CellNotFound(f"Cell not found: {cell_id}", hint="get_cells() lists those there are")
     record = seat.notebook.cell(cell_id)
@@ -29,11 +29,11 @@ async def read_cell(seat: Seat, blobs: BlobReader, cell_id: str) -> Cell:
         cell_type=record.cell_type,
         source=record.source,
         execution_count=execution.execution_count if execution else record.execution_count,
-        outputs=await read_outputs(blobs, execution.outputs) if execution else [],
+        outputs=await read_outputs(seat.blobs, execution.outputs) if execution else [],
     )
 
 
-async def read_execution(seat: Seat, blobs: BlobReader, execution_id: str, cell_id: str) -> ExecutionResult:
+async def read_execution(seat: Seat, execution_id: str, cell_id: str) -> ExecutionResult:
     """What an execution has put out up to now; nothing yet if the replica does not know it."""
     record = seat.runtime.execution(execution_id)
     if record is None:
@@ -46,7 +46,7 @@ async def read_execution(seat: Seat, blobs: BlobReader, execution_id: str, cell_
         status=record.status,
         success=_success(record.status, record.success),
         execution_count=record.execution_count,
-        outputs=await read_outputs(blobs, record.outputs),
+        outputs=await read_outputs(seat.blobs, record.outputs),
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from runtimed.client.answers import refused
+from runtimed.client.blobs import BlobReader
 from runtimed.client.link import open_link
 from runtimed.client.replica import Replica
 from runtimed.client.watches import Watches
@@ -46,6 +47,7 @@ class Seat:
     def __init__(self, *, kept: Document | None, listener: Callable[[Seat, News], None]) -> None:
         self.loop = asyncio.get_running_loop()
         self.watches = Watches()
+        self.blobs: BlobReader  # of the daemon that ``take`` finds
         self.lost: ConnectionLost | None = None
         self._kept = kept
         self._listener = listener
@@ -97,6 +99,7 @@ class Seat:
 
     async def take(self, socket_path: Path, handshake: RoomHandshake) -> None:
         """Back when both documents are here in full, and the file behind them, if any, is loaded."""
+        self.blobs = BlobReader(socket_path)
         self._link = await open_link(socket_path, encode_opening(handshake), self)
         try:
             async with asyncio.timeout(JOIN_TIMEOUT):

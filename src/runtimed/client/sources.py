@@ -52,9 +52,13 @@ def check_index(index: object) -> None:
 
 
 def splices(old: str, new: str, *, size: int = SLICE) -> Iterator[Splice]:
-    """Steps from ``old`` to ``new``, none longer than ``size``; each finds the text as the one before left it."""
+    """Steps from ``old`` to ``new``, none longer than ``size``; each finds the text as the one before left it.
+
+    What is new goes before what it replaces: to insert behind deleted text costs the binding a walk over all of
+    it for each character (8,192 behind 24,576 deleted: 2 s).
+    """
     for at, deleted, inserted in edits_between(old, new):
-        for left in range(deleted, 0, -size):
-            yield Splice(at, min(left, size), "")
         for start in range(0, len(inserted), size):
             yield Splice(at + start, 0, inserted[start : start + size])
+        for left in range(deleted, 0, -size):
+            yield Splice(at + len(inserted), min(left, size), "")
