@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 
 ENDED: Final = frozenset({"done", "error", "cancelled"})  # the statuses no execution leaves
 ASKED_MAX: Final = 4096
+_NO_CHECKPOINT: Final = {
+    "exported_heads": [],
+    "save_sequence": 0,
+    "source_issue_kind": None,
+    "source_issue_reason": None,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,10 +264,13 @@ class RuntimeDoc:
         """RFC 3339."""
         tx.put(ROOT, "last_saved", when)
 
-    def set_file_checkpoint(self, tx: Transaction, exported_heads: Sequence[str], save_sequence: int) -> None:
-        """What of the notebook the file holds."""
-        wanted = {"exported_heads": list(exported_heads), "save_sequence": Uint(save_sequence)}
-        reconcile(tx, ROOT, "file_checkpoint", wanted)
+    def set_checkpoint(self, tx: Transaction, **fields: object) -> None:
+        """What of the notebook the file holds: exported_heads, save_sequence, source_issue_kind and _reason."""
+        obj = map_at(tx, ROOT, "file_checkpoint")
+        if obj is None:
+            obj, fields = tx.put_map(ROOT, "file_checkpoint"), _NO_CHECKPOINT | fields
+        for key, value in fields.items():
+            reconcile(tx, obj, key, Uint(value) if isinstance(value, int) else value)
 
     def _set(self, tx: Transaction, name: str, fields: Mapping[str, Any]) -> None:
         obj = self._own(tx, name)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from runtimed.docs.crdt import ROOT, parse_id
 from runtimed.docs.values import is_map, map_at
+from runtimed.errors import RemoteProtocolError
 from runtimed.wire.sync import touched
 
 if TYPE_CHECKING:
@@ -37,7 +38,10 @@ class ExecutionWatch:
         document.on_change(self._heard)
 
     def _heard(self, change: ChangeHeader) -> None:
-        written = touched(change.raw)
+        try:
+            written = touched(change.raw)
+        except RemoteProtocolError:  # the binding reads it, we cannot: then all of them may have changed
+            written = {None: {EXECUTIONS}}
         if EXECUTIONS in written.get(None, ()):
             self._find()
             self._tell(self._own)

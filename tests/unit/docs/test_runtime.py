@@ -105,12 +105,18 @@ def test_env_trust_path_and_checkpoint_are_kept(runtime: RuntimeDoc) -> None:
     do(runtime, "set_trust", status="trusted", needs_approval=False)
     do(runtime, "set_path", "/w/x.ipynb")
     do(runtime, "set_last_saved", "2026-11-23T10:00:00Z")
-    do(runtime, "set_file_checkpoint", ["ab"], 3)
+    do(runtime, "set_checkpoint", exported_heads=["ab"])
+    do(runtime, "set_checkpoint", save_sequence=3)
 
     assert (runtime.env()["in_sync"], runtime.env()["added"]) == (False, ["numpy"])
     assert runtime.trust()["status"] == "trusted"
     assert (runtime.path, runtime.last_saved) == ("/w/x.ipynb", "2026-11-23T10:00:00Z")
-    assert runtime.document.value()["file_checkpoint"] == {"exported_heads": ["ab"], "save_sequence": 3}
+    assert runtime.document.value()["file_checkpoint"] == {
+        "exported_heads": ["ab"],
+        "save_sequence": 3,
+        "source_issue_kind": None,
+        "source_issue_reason": None,
+    }
 
 
 def test_comms_are_listed_while_they_live(runtime: RuntimeDoc) -> None:
