@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _ACTION: Final = 0x42
 _VALUE_KIND: Final = 0x56  # length << 4 | type, for each operation
 _VALUE: Final = 0x57
+_PREDECESSORS: Final = 0x70  # how many values each operation replaces
 _COMPRESSED: Final = 0x08
 
 # Actions: make map, set, make list, delete, make text; then increment and make table, which nobody here can read.
@@ -25,6 +26,9 @@ _TIMESTAMP: Final = 9
 _EARLIEST_MS: Final = -62_135_596_800_000
 _LATEST_MS: Final = 253_402_300_799_999
 
+# Run lengths are free to claim, and the binding makes room for what they claim: 50 bytes could take all memory.
+OPERATIONS_MAX: Final = 4_000_000
+
 _BODY_LENGTH_AT: Final = 9
 _HASH_SIZE: Final = 32
 
@@ -32,12 +36,29 @@ _HASH_SIZE: Final = 32
 def screen(raw: bytes) -> None:
     """RemoteProtocolError if the (inflated) change holds a counter, a table, an unknown type or a date out of range.
 
-    Every change of a peer comes by here, hence a walk to three columns only.
+    Every change of a peer comes by here, hence a walk to a few columns only.
     """
-    actions, kinds, values = _columns(raw)
-    for _, action in _runs(actions):
+    columns = _columns(raw)
+    _screen_actions(columns[_ACTION])
+    _check_count(sum(times * count for times, count in _runs(columns[_PREDECESSORS])))
+    _screen_values(columns[_VALUE_KIND], columns[_VALUE])
+
+
+def _screen_actions(actions: bytes) -> None:
+    total = 0
+    for times, action in _runs(actions):
         if action in _REFUSED_ACTIONS:
             raise RemoteProtocolError(f"a change with operation {action}, which no document here may hold")
+        total += times
+    _check_count(total)
+
+
+def _check_count(count: int) -> None:
+    if count > OPERATIONS_MAX:
+        raise RemoteProtocolError(f"a change that claims {count} operations; the cap is {OPERATIONS_MAX}")
+
+
+def _screen_values(kinds: bytes, values: bytes) -> None:
     at = 0
     for times, kind in _runs(kinds):
         size, code = kind >> 4, kind & 0x0F
@@ -48,9 +69,9 @@ def screen(raw: bytes) -> None:
         at += size * times
 
 
-def _columns(raw: bytes) -> tuple[bytes, bytes, bytes]:
-    """The actions, the values' kinds, the values."""
-    found = {_ACTION: b"", _VALUE_KIND: b"", _VALUE: b""}
+def _columns(raw: bytes) -> dict[int, bytes]:
+    """The columns that are looked at, by their spec."""
+    found = dict.fromkeys((_ACTION, _VALUE_KIND, _VALUE, _PREDECESSORS), b"")
     count, at = read_uleb(raw, _skip_header(raw))
     sizes = []
     for _ in range(count):
@@ -63,7 +84,7 @@ def _columns(raw: bytes) -> tuple[bytes, bytes, bytes]:
         elif spec & _COMPRESSED:
             raise RemoteProtocolError("a change with compressed columns")
         at += size
-    return found[_ACTION], found[_VALUE_KIND], found[_VALUE]
+    return found
 
 
 def _skip_header(raw: bytes) -> int:

@@ -90,6 +90,21 @@ def test_all_that_documents_here_hold_passes() -> None:
     screen(made(write))
 
 
+def test_a_change_that_claims_more_than_it_could_hold_is_refused() -> None:
+    def write(tx: Any) -> None:
+        tx.put_object(ROOT, "a", ObjType.Map)
+        tx.put(ROOT, "b", ScalarType.Null, None)
+        tx.put_object(ROOT, "c", ObjType.List)
+        tx.put(ROOT, "d", ScalarType.Null, None)
+        tx.put_object(ROOT, "e", ObjType.Text)
+
+    five_actions = b"\x7b\x00\x01\x02\x01\x04"
+    one_two_billion_times = b"\x80\x80\x80\x80\x08\x01"
+
+    with pytest.raises(RemoteProtocolError, match="claims 2147483648 operations"):
+        screen(patched(made(write), five_actions, one_two_billion_times))
+
+
 @pytest.mark.parametrize("cut", range(10, 60, 3))
 def test_a_change_cut_short_is_refused_or_harmless(cut: int) -> None:
     raw = made(lambda tx: tx.put(ROOT, "key", ScalarType.Str, "value" * 5))
