@@ -17,7 +17,7 @@ from runtimed.daemon.server import Server, bind
 from runtimed.daemon.services import Services
 from runtimed.docs.crdt import ROOT, Document, Uint
 from runtimed.environments.prepare import sweep
-from runtimed.kernels.launcher import sweep_orphans
+from runtimed.kernels.orphans import sweep_orphans
 from runtimed.paths import check_bindable
 from runtimed.store.atomic import lock_file
 from runtimed.store.blobs import BlobStore

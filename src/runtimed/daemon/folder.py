@@ -35,6 +35,7 @@ class RoomRecord(msgspec.Struct, kw_only=True):
     name: str | None = None
     path: str | None = None
     ephemeral: bool = False
+    loaded: bool = False  # the file's content is in the documents, all of it
     file_sha256: str | None = None  # of the file as we last wrote or read it
     exported_heads: list[str] = []
 

@@ -94,14 +94,15 @@ class RoomHost:
             return
         since = self._loop.time() - self._flushed_at
         if since >= PACE:
-            self._flush()
+            self.flush()
             return
         if owed := self.room.owed:
             self.handle(events.Flushed(only=owed, blocked=self._blocked()))
         if self._flush_timer is None and self.room.dirty:
-            self._flush_timer = self._loop.call_later(PACE - since, self._flush)
+            self._flush_timer = self._loop.call_later(PACE - since, self.flush)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Commit, log, and tell everybody who can be told."""
         if self._flush_timer is not None:
             self._flush_timer.cancel()
             self._flush_timer = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtimed.daemon.pump import OutputPump
 from runtimed.environments.prepare import prepare
-from runtimed.errors import InternalError, KernelError, RuntimedError
+from runtimed.errors import InternalError, KernelDied, KernelError, RuntimedError
 from runtimed.kernels.kernel import Kernel, KernelDeath
 from runtimed.kernels.kernelspec import python_spec
 from runtimed.kernels.translate import Translator
@@ -38,6 +39,7 @@ class KernelRunner:
         self._launching: asyncio.Task[None] | None = None
         self._kernel: Kernel | None = None
         self._pump: OutputPump | None = None
+        self._translator: Translator | None = None
 
     @property
     def running(self) -> bool:
@@ -49,12 +51,15 @@ class KernelRunner:
         self._launching = self._services.start(self._launch(effect))
 
     def execute(self, execution_id: str, cell_id: str, code: str) -> None:
-        if self._kernel is not None:  # else its death is on the way and says so
+        if self._kernel is None or self._translator is None:
+            return  # its death is on the way and will say so
+        self._translator.begin(execution_id)
+        with contextlib.suppress(KernelDied):  # likewise
             self._kernel.execute(execution_id, code, cell_id=cell_id)
 
     def interrupt(self) -> None:
         if self._kernel is not None:
-            self._services.start(self._kernel.interrupt())
+            self._services.start(self._interrupt(self._kernel))
 
     def shutdown(self) -> None:
         if self._launching is not None:
@@ -63,13 +68,14 @@ class KernelRunner:
 
     def send_comm(self, message: dict[str, Any]) -> None:
         if self._kernel is not None:
-            self._kernel.send_comm(message)
+            with contextlib.suppress(KernelDied):
+                self._kernel.send_comm(message)
 
     async def complete(self, code: str, cursor_pos: int) -> dict[str, Any]:
         return await self._alive().complete(code, cursor_pos)
 
     async def history(self, pattern: str | None, n: int, *, unique: bool) -> list[tuple[int, int, str]]:
-        return await self._alive().history(pattern, n, unique)
+        return await self._alive().history(pattern, n, unique=unique)
 
     async def close(self) -> None:
         """End the kernel, for good: the room is closing."""
@@ -79,6 +85,10 @@ class KernelRunner:
             await self._end()
 
     # How
+
+    async def _interrupt(self, kernel: Kernel) -> None:
+        with contextlib.suppress(KernelDied):
+            await kernel.interrupt()
 
     def _alive(self) -> Kernel:
         if self._kernel is None:
@@ -116,10 +126,11 @@ class KernelRunner:
             python_spec(environment.python, cwd=self._working_dir(), extra_env=environment.env),
             runtime_dir=self._folder / "kernel",
             on_batch=pump.take,
-            on_death=lambda death: self._died(kernel, death),
+            on_death=self._died,
+            timeout=settings.kernel_start_timeout,
         )
         pump.source = kernel
-        self._kernel, self._pump = kernel, pump
+        self._kernel, self._pump, self._translator = kernel, pump, translator
         self._tell(
             events.KernelReady(
                 kernel_type=effect.kernel_type,
@@ -133,9 +144,9 @@ class KernelRunner:
         shown = {"phase": progress.phase, "message": progress.message, "done": progress.done, "total": progress.total}
         self._tell(events.KernelPhase("PreparingEnv", progress={k: v for k, v in shown.items() if v is not None}))
 
-    def _died(self, kernel: Kernel, death: KernelDeath) -> None:
-        if self._kernel is kernel:
-            self._services.start(self._bury(kernel, str(death)))
+    def _died(self, death: KernelDeath) -> None:
+        if self._kernel is not None:
+            self._services.start(self._bury(self._kernel, death.reason))
 
     async def _bury(self, kernel: Kernel, reason: str) -> None:
         """What it still said comes first, then that it is dead."""

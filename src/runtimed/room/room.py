@@ -293,8 +293,7 @@ class Room:
     # The file
 
     def _loaded(self, event: events.CellsLoaded) -> None:
-        for step in event.steps:
-            self.loading.apply(step)
+        self.loading.apply(event.steps)
         self._set_load(InitialLoad(phase="ready") if event.last else InitialLoad(phase="streaming"))
 
     def _set_load(self, load: InitialLoad) -> None:
@@ -304,10 +303,11 @@ class Room:
 
     def _changed_outside(self, event: events.ChangedOutside) -> list[Effect]:
         """Another program wrote the file: its changes merge like a peer's."""
-        news = self.documents.notebook.document.apply(event.changes)
         for step in event.outputs:
-            self.loading.apply(step)
-        return [Append("notebook", tuple(change.raw for change in news)), Touched()] if news else []
+            self.loading.apply_outputs(step)
+        effects: list[Effect] = [*self.documents.commit()]  # outputs first: a cell must not name what is not there
+        news = self.documents.notebook.document.apply(event.changes)
+        return [*effects, Append("notebook", tuple(change.raw for change in news)), Touched()]
 
     def _saved(self, event: events.Saved) -> None:
         self.path = event.path

@@ -1,0 +1,44 @@
+"""A notebook as it stood at one moment, read on the loop at once so that a thread can write it out at leisure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runtimed.docs.notebook import CellRecord
+    from runtimed.docs.runtime import ExecutionRecord
+    from runtimed.room.documents import Documents
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Reads like a NotebookDoc and a RuntimeDoc, as far as docs/ipynb exports them."""
+
+    _metadata: dict[str, Any]
+    _cells: dict[str, CellRecord]
+    _kernel: dict[str, Any]
+    _executions: dict[str, ExecutionRecord]
+
+    @classmethod
+    def take(cls, documents: Documents) -> Snapshot:
+        notebook, runtime = documents.notebook, documents.runtime
+        cells = {cell.id: cell for cell in notebook.cells()}
+        ids = [cell.execution_id for cell in cells.values() if cell.execution_id]
+        executions = {found.execution_id: found for found in map(runtime.execution, ids) if found is not None}
+        return cls(notebook.metadata(), cells, runtime.kernel(), executions)
+
+    def metadata(self) -> dict[str, Any]:
+        return self._metadata
+
+    def cell_ids(self) -> list[str]:
+        return list(self._cells)
+
+    def cell(self, cell_id: str) -> CellRecord:
+        return self._cells[cell_id]
+
+    def kernel(self) -> dict[str, Any]:
+        return self._kernel
+
+    def execution(self, execution_id: str) -> ExecutionRecord | None:
+        return self._executions.get(execution_id)

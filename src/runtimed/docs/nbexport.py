@@ -1,0 +1,137 @@
+"""Saving a notebook: the documents as a valid nbformat 4.5 dict, with all that its file once held."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from runtimed.docs.manifests import to_nbformat_outputs
+from runtimed.docs.mime import to_nbformat
+from runtimed.docs.native import from_key, from_native
+from runtimed.docs.nbimport import FILE_KEY
+from runtimed.docs.nbtext import MAJOR, MINOR
+
+if TYPE_CHECKING:
+    from runtimed.docs.mime import Fetch
+    from runtimed.docs.notebook import CellRecord
+    from runtimed.docs.runtime import ExecutionRecord
+
+# Of the document's metadata, what is about the room and not about the notebook.
+_PRIVATE: Final = {"ephemeral", "notebook_metadata", FILE_KEY}
+
+# Ordinary specs: a name of ours would leave the notebook without a kernel elsewhere.
+_SPECS: Final = {
+    "python": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"},
+    "typescript": {"name": "deno", "display_name": "Deno", "language": "typescript"},
+}
+
+_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+
+
+class NotebookReads(Protocol):
+    """What of a NotebookDoc goes into a file; a snapshot of one will do."""
+
+    def metadata(self) -> dict[str, Any]: ...
+    def cell_ids(self) -> list[str]: ...
+    def cell(self, cell_id: str) -> CellRecord: ...
+
+
+class RuntimeReads(Protocol):
+    """The same of a RuntimeDoc."""
+
+    def kernel(self) -> dict[str, Any]: ...
+    def execution(self, execution_id: str) -> ExecutionRecord | None: ...
+
+
+def export(notebook: NotebookReads, runtime: RuntimeReads, fetch: Fetch) -> dict[str, Any]:
+    """The notebook as it stands; ``fetch`` brings the bytes of a blob, and may run anywhere."""
+    metadata = notebook.metadata()
+    kept = _kept(metadata)
+    extra = kept.get("extra")
+    return {
+        **(extra if isinstance(extra, dict) else {}),
+        "cells": [_cell(notebook.cell(cell_id), runtime, fetch) for cell_id in notebook.cell_ids()],
+        "metadata": _metadata(metadata, runtime),
+        "nbformat": MAJOR,
+        "nbformat_minor": max(MINOR, _int(kept.get("nbformat_minor"))),
+    }
+
+
+def file_id(cell_id: str) -> str:
+    """The id a cell has in the file: its own, unless nbformat forbids that."""
+    if _ID.fullmatch(cell_id):
+        return cell_id
+    return hashlib.sha256(cell_id.encode()).hexdigest()[:12]
+
+
+def _kept(metadata: dict[str, Any]) -> dict[str, Any]:
+    kept = from_native(metadata.get(FILE_KEY))
+    return kept if isinstance(kept, dict) else {}
+
+
+def _int(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _metadata(metadata: dict[str, Any], runtime: RuntimeReads) -> dict[str, Any]:
+    found: dict[str, Any] = from_native({key: value for key, value in metadata.items() if key not in _PRIVATE})
+    spec = _SPECS.get(_language(runtime))
+    if spec is not None and "kernelspec" not in found:
+        found["kernelspec"] = dict(spec)
+    if spec is not None and "language_info" not in found:
+        found["language_info"] = {"name": spec["language"]}
+    if isinstance(found.get("kernelspec"), dict):
+        _complete(found["kernelspec"])
+    return found
+
+
+def _language(runtime: RuntimeReads) -> str:
+    kernel = runtime.kernel()
+    name = str(kernel.get("name") or "")
+    return "typescript" if name == "deno" else str(kernel.get("language") or "")
+
+
+def _complete(kernelspec: dict[str, Any]) -> None:
+    """Peers may have written half of what nbformat demands."""
+    name = kernelspec.setdefault("name", "deno" if kernelspec.get("language") == "typescript" else "python3")
+    kernelspec.setdefault("display_name", name)
+
+
+def _cell(cell: CellRecord, runtime: RuntimeReads, fetch: Fetch) -> dict[str, Any]:
+    kept = _kept(cell.metadata)
+    kind = kept.get("cell_type", cell.cell_type)
+    extra = kept.get("extra")
+    exported = {
+        **({"source": cell.source} if cell.source or kind == cell.cell_type else {}),
+        **(extra if isinstance(extra, dict) else {}),
+        "id": file_id(cell.id),
+        "cell_type": kind,
+        "metadata": from_native({key: value for key, value in cell.metadata.items() if key != FILE_KEY}),
+    }
+    if kind == "code":
+        exported |= _outcome(cell, runtime, fetch)
+    elif cell.attachments:
+        exported["attachments"] = _attachments(cell.attachments, fetch)
+    return exported
+
+
+def _outcome(cell: CellRecord, runtime: RuntimeReads, fetch: Fetch) -> dict[str, Any]:
+    execution = runtime.execution(cell.execution_id) if cell.execution_id else None
+    if execution is None:
+        return {"outputs": [], "execution_count": cell.execution_count}
+    outputs = to_nbformat_outputs(execution.outputs, fetch)
+    return {"outputs": outputs, "execution_count": execution.execution_count}
+
+
+def _attachments(attachments: dict[str, Any], fetch: Fetch) -> dict[str, Any]:
+    return {
+        from_key(name): {from_key(mime): _attachment(from_key(mime), stored, fetch) for mime, stored in bundle.items()}
+        for name, bundle in attachments.items()
+        if isinstance(bundle, dict)
+    }
+
+
+def _attachment(mime: str, stored: dict[str, Any], fetch: Fetch) -> Any:
+    form = "text" if stored.get("encoding") == "utf8" else stored.get("form")
+    return to_nbformat(mime, {"blob": stored["blob_hash"], "form": form}, fetch)
