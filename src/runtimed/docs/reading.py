@@ -74,6 +74,14 @@ def check_text(text: str) -> None:
         raise InvalidRequest("text with a lone surrogate cannot be stored") from exc
 
 
+def check_key(key: Key) -> None:
+    if isinstance(key, str):
+        if not key.isascii():
+            check_text(key)
+    elif type(key) is not int or key < 0:
+        raise InvalidRequest(f"a key is a str or an index, not {key!r}")
+
+
 class Reads:
     """The reads that documents and transactions share.
 
@@ -87,7 +95,13 @@ class Reads:
 
     def get(self, obj: Obj, key: Key) -> Scalar | Ref:
         """The value at a map's key or a list's index; None also where nothing is."""
-        found = self._call("get", obj, key) if self._fits(obj, key) else None
+        check_key(key)
+        target = self._target
+        try:  # written out, not by way of _fits: nothing is asked more often
+            is_map = obj == ROOT or int(target.object_type(obj)) == 0
+            found = target.get(obj, key) if is_map is isinstance(key, str) else None
+        except BaseException as exc:  # noqa: BLE001
+            raise self._failed(exc) from None
         return None if found is None else _plain(found)
 
     def keys(self, obj: Obj) -> list[str]:
