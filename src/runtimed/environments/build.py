@@ -46,9 +46,10 @@ async def find_layer(
     try:
         lock = await _resolve(uv, wanted, python, refresh=known is not None)
         layer = await _ensure(uv, lock, python=python, store=store, progress=progress)
-    except InstallError:
+    except EnvError as exc:
         if known is None:
             raise
+        progress(Progress("ready", f"Going on with the environment from before, because {exc.message}"))
         return known  # still stale: the next start asks again
     resolved = Resolved(layer.key, _pins(lock))
     await asyncio.to_thread(store.remember, identity, resolved)

@@ -1,6 +1,6 @@
 """Layers: one folder for one resolved lock, there as a whole or not there at all, and never written to again.
 
-Below the store: ``layers/KEY`` (published), ``tmp/KEY`` (being built), ``locks/KEY`` (held by its builder),
+Below the store: ``layers/KEY`` (published), ``tmp/KEY.…`` (being built), ``locks/KEY`` (held by its builder),
 ``resolved/ID.json`` (which layer a list of packages came to), ``uv-cache``.
 """
 
@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import platform
+import secrets
 import shutil
 import stat
 import sys
@@ -124,10 +125,13 @@ class LayerStore:
         return Layer(key, self.root / "layers" / key)
 
     def workplace(self, key: str) -> Path:
-        """An empty place to build in; what a killed builder left there is removed. Hold the lock."""
-        path = self.root / "tmp" / key
-        remove_tree(path)
-        return path
+        """A new place to build in, what a killed builder left is removed. Hold the lock.
+
+        Each has a name of its own: the installer of a killed daemon may still be writing into its old one.
+        """
+        for left_over in (self.root / "tmp").glob(f"{key}.*"):
+            remove_tree(left_over)
+        return self.root / "tmp" / f"{key}.{secrets.token_hex(4)}"
 
     def publish(self, key: str, built: Path) -> Layer:
         """Read-only from here on: a cell that edits a module in place must not change other notebooks."""
@@ -191,9 +195,10 @@ def _drop_write(path: str) -> None:
 
 
 def remove_tree(root: Path) -> None:
-    """Read-only folders too."""
+    """Read-only folders too, and whoever else is removing or still writing there."""
     if not root.exists():
         return
     for folder, _, _ in os.walk(root):
-        os.chmod(folder, 0o700)
-    shutil.rmtree(root)
+        with contextlib.suppress(FileNotFoundError):
+            os.chmod(folder, 0o700)
+    shutil.rmtree(root, ignore_errors=True)

@@ -1,0 +1,55 @@
+"""A package index in a folder: tiny wheels made here, real uv, and no network."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+MakeWheel = Callable[..., Path]
+
+
+def write_wheel(folder: Path, name: str, version: str, files: dict[str, str], requires: tuple[str, ...] = ()) -> Path:
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    info = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    contents = files | {
+        f"{info}/METADATA": metadata + "".join(f"Requires-Dist: {other}\n" for other in requires),
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{file},,\n" for file in [*contents, f"{info}/RECORD"])
+    with zipfile.ZipFile(path, "w") as wheel:
+        for file, text in (contents | {f"{info}/RECORD": record}).items():
+            wheel.writestr(file, text)
+    return path
+
+
+@pytest.fixture
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only index there is. A stand-in for ipykernel and what it needs lies in it."""
+    folder = tmp_path / "wheels-é"
+    folder.mkdir()
+    for name in [name for name in os.environ if name.startswith(("UV_", "PIP_", "XDG_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    write_wheel(folder, "pyzmq", "1.0", {"zmq/__init__.py": ""})
+    write_wheel(folder, "ipython", "1.0", {"IPython/__init__.py": ""})
+    write_wheel(folder, "pip", "1.0", {"pip/__init__.py": ""})
+    kernel = {"ipykernel/__init__.py": "", "ipykernel/kernelapp.py": ""}
+    write_wheel(folder, "ipykernel", "1.0", kernel, ("pyzmq", "ipython"))
+    write_wheel(folder, "tiny", "1.0", {"tiny.py": "VERSION = '1.0'\n"})
+    return folder
+
+
+@pytest.fixture
+def make_wheel(wheels: Path) -> MakeWheel:
+    def make(name: str, version: str, files: dict[str, str], requires: tuple[str, ...] = ()) -> Path:
+        return write_wheel(wheels, name, version, files, requires)
+
+    return make
