@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runtimed.kernels.orphans import LAUNCH_RECORD, Identity, LaunchRecord, identify, sweep_orphans, write_record
+
+GONE = Identity(os.getpid(), "another start")
+
+
+def me() -> Identity:
+    identity = identify(os.getpid())
+    assert identity is not None
+    return identity
+
+
+def launched(folder: Path, daemon: Identity, kernel: Identity | None = None, sockets: str | None = None) -> Path:
+    folder.mkdir(parents=True)
+    write_record(folder, LaunchRecord(daemon=daemon, mark=folder.name, kernel=kernel, sockets=sockets))
+    return folder
+
+
+def test_a_process_is_told_from_a_later_one_with_its_pid() -> None:
+    assert identify(os.getpid()) == me()
+    assert me() != GONE
+
+
+def test_a_process_that_has_ended_is_nobody() -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+    assert identify(process.pid) is None  # a zombie
+    process.wait()
+    assert identify(process.pid) is None
+
+
+def test_the_kernels_of_a_living_daemon_are_left_alone(tmp_path: Path) -> None:
+    folder = launched(tmp_path / "room" / "k1", daemon=me(), kernel=me())
+
+    assert sweep_orphans(tmp_path) == []
+    assert (folder / LAUNCH_RECORD).exists()
+
+
+def test_a_process_that_only_has_the_pid_is_not_killed(tmp_path: Path) -> None:
+    folder = launched(tmp_path / "room" / "k1", daemon=GONE, kernel=GONE)
+
+    assert sweep_orphans(tmp_path) == []
+    assert not folder.exists()
+
+
+def test_what_a_dead_daemon_left_on_disk_is_removed_with_the_sockets(tmp_path: Path) -> None:
+    sockets = tmp_path / "elsewhere"
+    sockets.mkdir()
+    folder = launched(tmp_path / "rooms" / "r" / "k1", daemon=GONE, sockets=str(sockets))
+
+    sweep_orphans(tmp_path / "rooms")
+
+    assert not folder.exists()
+    assert not sockets.exists()
+
+
+def test_a_record_that_cannot_be_read_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    torn = tmp_path / "a"
+    torn.mkdir()
+    (torn / LAUNCH_RECORD).write_bytes(b"{")
+    whole = launched(tmp_path / "b", daemon=GONE)
+
+    sweep_orphans(tmp_path)
+
+    assert not whole.exists()
+    assert "left as it is" in caplog.text
