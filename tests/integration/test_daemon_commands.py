@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -30,17 +32,20 @@ def socket_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     monkeypatch.setenv("RUNTIMED_SOCKET_PATH", str(path))
     yield path
     if DaemonClient(path).ping():
-        process = psutil.Process(DaemonClient(path).info()["pid"])
-        DaemonClient(path).shutdown()
-        process.wait(20)
+        assert runt("daemon", "stop").returncode == 0
 
 
 def runt(*args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([BIN / "runt", *args], capture_output=True, text=True, check=False, timeout=50)
 
 
-def foreground(*args: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([BIN / "runtimed", "run", *args], stderr=subprocess.PIPE, text=True)
+@contextlib.contextmanager
+def foreground(*args: str, **more: Any) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen([BIN / "runtimed", "run", *args], stderr=subprocess.PIPE, text=True, **more) as daemon:
+        try:
+            yield daemon
+        finally:
+            daemon.kill()
 
 
 def pid_of(path: Path) -> int:
@@ -135,8 +140,10 @@ def test_a_client_joins_the_daemon_that_a_person_started_meanwhile(socket_path: 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_foreground_daemon_cleanly(socket_path: Path, number: signal.Signals):
-    with foreground() as daemon:
-        assert ensure_daemon(socket_path) is False or pid_of(socket_path) == daemon.pid
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as waiting, foreground("--ready-fd", str(writer), pass_fds=(writer,)) as daemon:
+        os.close(writer)
+        assert waiting.readline() == "ready\n"
         daemon.send_signal(number)
         daemon.communicate(timeout=30)
 
@@ -149,7 +156,7 @@ def test_a_socket_that_somebody_else_listens_on_is_not_taken(socket_path: Path):
         other.bind(str(socket_path))
         other.listen()
         with foreground() as daemon:
-            _, err = daemon.communicate(timeout=30)
+            _, err = daemon.communicate(timeout=10)
 
     assert daemon.returncode == 1
     assert str(socket_path) in err

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from runtimed.cli import console
 from runtimed.errors import DaemonError, NotAvailable
+
+if TYPE_CHECKING:
+    import psutil
 
 app = typer.Typer(help="Start, stop and look at the daemon.", no_args_is_help=True)
 
@@ -131,17 +134,26 @@ def _end(info: dict[str, Any]) -> None:
 
     from runtimed import DaemonClient
 
+    daemon = psutil.Process(info["pid"])
+    DaemonClient().shutdown()
+    deadline = time.monotonic() + STOP_TIMEOUT
+    while _alive(daemon):
+        if time.monotonic() >= deadline:
+            raise DaemonError(
+                f"The daemon (pid {daemon.pid}) was asked to end {STOP_TIMEOUT:g} s ago and still runs",
+                hint="see: runt daemon logs",
+            )
+        time.sleep(0.02)
+
+
+def _alive(process: psutil.Process) -> bool:
+    """A zombie has ended, however long its parent takes to notice (psutil's own wait waits for that too)."""
+    import psutil
+
     try:
-        process = psutil.Process(info["pid"])
-        DaemonClient().shutdown()
-        process.wait(STOP_TIMEOUT)
+        return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
-        return
-    except psutil.TimeoutExpired:
-        raise DaemonError(
-            f"The daemon (pid {info['pid']}) was asked to end {STOP_TIMEOUT:g} s ago and still runs",
-            hint="see: runt daemon logs",
-        ) from None
+        return False
 
 
 def _log_path() -> Path:
