@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from runtimed.docs.crdt import ROOT, Document
@@ -15,6 +14,8 @@ from runtimed.wire import pool as wire
 from runtimed.wire.frames import encode_untyped
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runtimed.daemon.host import RoomHost
     from runtimed.daemon.peer import Connection
     from runtimed.daemon.rooms import Rooms

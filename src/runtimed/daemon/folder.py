@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,11 +19,11 @@ from runtimed.store.journal import Journal, Recovered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 log = logging.getLogger(__name__)
 
 RECORD = "room.json"
-
 
 
 class RoomRecord(msgspec.Struct, kw_only=True):

@@ -10,12 +10,11 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtimed.daemon.runner import KernelRunner
-from runtimed.daemon.saver import Saver
+from runtimed.daemon.saver import Paths, Saver
 from runtimed.daemon.story import Story
 from runtimed.errors import DocumentPoisoned, RuntimedError, StorageError
 from runtimed.room import effects as do
@@ -26,9 +25,10 @@ from runtimed.wire.frames import FrameType, encode_frame
 from runtimed.wire.handshake import InitialLoad, SyncStatus, encode_control
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runtimed.daemon.folder import RoomFolder
     from runtimed.daemon.peer import Connection
-    from runtimed.daemon.rooms import Rooms
     from runtimed.daemon.services import Services
 
 log = logging.getLogger(__name__)
@@ -41,12 +41,14 @@ IDLE_MAX = 300.0  # seconds without a sign of life after which a peer is dropped
 class RoomHost:
     """One live room with its kernel, its files and its connections."""
 
-    def __init__(self, services: Services, rooms: Rooms, folder: RoomFolder) -> None:
+    def __init__(
+        self, services: Services, paths: Paths, folder: RoomFolder, closing: Callable[[RoomHost], None]
+    ) -> None:
         self.services = services
         self.folder = folder
         self.story = Story()
         self.had_peers = False
-        self.rooms = rooms
+        self._closing = closing
         self._connections: dict[str, Connection] = {}
         self._loop = asyncio.get_running_loop()
         self._flushed_at = 0.0
@@ -56,7 +58,7 @@ class RoomHost:
         self._expire_later()  # unless somebody joins
         self.room = Room(folder.load(services.pool), new_id=_new_id, path=folder.record.path)
         self.runner = KernelRunner(services, folder.path, self.tell, self.working_dir)
-        self.saver = Saver(self)
+        self.saver = Saver(self, paths)
         self._perform(self.room.wake())
 
     @property
@@ -146,7 +148,7 @@ class RoomHost:
 
     async def close(self) -> None:
         """End the kernel, save, and let go of the folder. The room is on disk and can be opened again."""
-        self.rooms.forget(self)
+        self._closing(self)
         for timer in (self._tick, self._flush_timer, self._expiry):
             if timer is not None:
                 timer.cancel()

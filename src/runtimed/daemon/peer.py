@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from runtimed.errors import RemoteProtocolError
 from runtimed.wire.frames import Frame, FrameDecoder
 from runtimed.wire.handshake import Opened, Opening
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 

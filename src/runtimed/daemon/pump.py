@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runtimed.docs.mime import INLINE_LIMIT, Place
-from runtimed.kernels.translate import Translator
-from runtimed.room.events import KernelMessage, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runtimed.kernels.translate import Translator
+    from runtimed.room.events import KernelMessage, Report
 
 log = logging.getLogger(__name__)
 

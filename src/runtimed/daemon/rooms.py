@@ -76,13 +76,15 @@ class Rooms:
         record = RoomRecord(notebook_id=notebook_id, working_dir=str(real.parent), path=str(real))
         return await self._enter(notebook_id, record)
 
-    def moved(self, host: RoomHost, path: Path) -> None:
-        """The room's notebook lives in another file from now on."""
+    def moved(self, notebook_id: str, path: Path) -> None:
+        """The notebook lives in another file from now on, and that path means this room."""
         self._paths.mkdir(parents=True, exist_ok=True)
-        write_atomic(self._link(path), host.notebook_id.encode())
+        write_atomic(self._link(path), notebook_id.encode())
 
-    def by_path(self, path: Path) -> RoomHost | None:
-        return self._live.get(self._id_of(path))
+    def owner_of(self, path: Path) -> str | None:
+        """The notebook id of the live room of this file."""
+        notebook_id = self._id_of(path)
+        return notebook_id if notebook_id in self._live else None
 
     async def close(self) -> None:
         """End all rooms, side by side."""
@@ -95,7 +97,7 @@ class Rooms:
 
     async def _revive(self, notebook_id: str, record: RoomRecord | None) -> RoomHost:
         folder = await asyncio.to_thread(self._take, notebook_id, record)
-        host = RoomHost(self._services, self, folder)
+        host = RoomHost(self._services, self, folder, self._forget)
         await host.saver.open()
         self._live[notebook_id] = host
         return host
@@ -107,14 +109,15 @@ class Rooms:
             return known
         if record is None:
             raise NotebookNotFound(
-                f"Notebook {notebook_id} is no longer available (not found or evicted)", hint="create it, or open its file"
+                f"Notebook {notebook_id} is no longer available (not found or evicted)",
+                hint="create it, or open its file",
             )
         path.mkdir(parents=True, exist_ok=True)
         folder = RoomFolder(path, record)
         folder.write_record()
         return folder
 
-    def forget(self, host: RoomHost) -> None:
+    def _forget(self, host: RoomHost) -> None:
         if self._live.get(host.notebook_id) is host:
             del self._live[host.notebook_id]
             self._turns.pop(host.notebook_id, None)

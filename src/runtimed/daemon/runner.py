@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtimed.daemon.pump import OutputPump
@@ -16,11 +14,14 @@ from runtimed.kernels.kernel import Kernel, KernelDeath
 from runtimed.kernels.kernelspec import python_spec
 from runtimed.kernels.translate import Translator
 from runtimed.room import events
-from runtimed.room.effects import LaunchKernel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from runtimed.daemon.services import Services
     from runtimed.environments.progress import Progress
+    from runtimed.room.effects import LaunchKernel
 
 log = logging.getLogger(__name__)
 

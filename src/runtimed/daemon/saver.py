@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runtimed.daemon.snapshot import Snapshot
 from runtimed.docs.ipynb import LoadStep, dumps, examine, export, merge, parse, plan_import
@@ -19,8 +18,12 @@ from runtimed.store.files import FileStamp, check_path, read_notebook, watch, wr
 from runtimed.wire import requests as wire
 
 if TYPE_CHECKING:
-    from runtimed.daemon.host import RoomHost
+    from collections.abc import Sequence
+
+    from runtimed.daemon.folder import RoomFolder
+    from runtimed.daemon.services import Services
     from runtimed.room.effects import SaveFile
+    from runtimed.room.room import Room
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +32,34 @@ SLICE_TIME = 0.008  # seconds of loading between two breaths of the loop
 BASE = "saved.ipynb"  # in the room's folder: the file as we last read or wrote it, to tell what others changed
 
 
+class Hosted(Protocol):
+    """The room whose file this is, as its host runs it."""
+
+    services: Services
+    folder: RoomFolder
+    room: Room
+
+    def handle(self, event: events.Event) -> None: ...
+    def tell(self, event: events.Event) -> None: ...
+    def flush(self) -> None: ...
+
+
+class Paths(Protocol):
+    """Which live room has which file."""
+
+    def owner_of(self, path: Path) -> str | None:
+        """The notebook id of the live room of this file."""
+
+    def moved(self, notebook_id: str, path: Path) -> None:
+        """The notebook lives in another file from now on."""
+
+
 class Saver:
     """Keeps one room and one .ipynb file in step."""
 
-    def __init__(self, host: RoomHost) -> None:
+    def __init__(self, host: Hosted, paths: Paths) -> None:
         self._host = host
+        self._paths = paths
         self._services = host.services
         self._folder = host.folder
         self._turn = asyncio.Lock()  # one save or merge at a time
@@ -130,9 +156,9 @@ class Saver:
             self._timer = self._touched_at = None
             try:
                 path = await asyncio.to_thread(check_path, self._path(asked))
-                other = self._host.rooms.by_path(path)
-                if other not in (None, self._host):
-                    return _blocked(path, wire.PathAlreadyOpen(uuid=other.notebook_id, path=str(path)))
+                owner = self._paths.owner_of(path)
+                if owner not in (None, self._folder.record.notebook_id):
+                    return _blocked(path, wire.PathAlreadyOpen(uuid=owner, path=str(path)))
                 return await self._write(path)
             except FileConflict as error:
                 self._host.tell(events.SaveBlocked("source_conflict", str(error)))
@@ -252,7 +278,7 @@ class Saver:
             record.path = str(path)
         await asyncio.to_thread(self._write_base, text)
         if moved and path is not None:
-            await asyncio.to_thread(self._host.rooms.moved, self._host, path)
+            await asyncio.to_thread(self._paths.moved, record.notebook_id, path)
 
     def _write_base(self, text: str) -> None:
         write_atomic(self._folder.path / BASE, text.encode(), durable=False)

@@ -8,7 +8,6 @@ import logging
 import os
 import socket
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,6 +22,8 @@ from runtimed.wire.frames import Frame, FrameType, encode_frame, encode_untyped
 from runtimed.wire.requests import BlobStored, BlobUploadError, decode_request
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from runtimed.daemon.control import Control
     from runtimed.daemon.host import RoomHost
     from runtimed.daemon.rooms import Rooms

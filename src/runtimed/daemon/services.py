@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,8 @@ from runtimed.docs.mime import must_be_blob
 from runtimed.errors import StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
     from runtimed.docs.crdt import Document
     from runtimed.docs.mime import ContentRef
     from runtimed.settings import Settings

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from runtimed.room.effects import Effect, Send
 from runtimed.room.events import Event, Flushed, Synced
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 KEPT = 400
 PAYLOAD_MAX = 4096  # bytes of a frame worth keeping for a replay

@@ -13,8 +13,8 @@ from runtimed.room.queue import Execution, ExecutionQueue
 from runtimed.wire import requests as wire
 
 if TYPE_CHECKING:
-    from runtimed.docs.outputs import OutputOp
     from runtimed.docs.crdt import Transaction
+    from runtimed.docs.outputs import OutputOp
     from runtimed.room.documents import Documents
 
 Address = tuple[str, str]  # peer id, request id
@@ -54,7 +54,8 @@ class Executions:
             if execution_id not in ours:
                 self._orphaned(execution_id)
         if self.kernel == "none" and runtime.lifecycle not in ("NotStarted", "Shutdown", "Error"):
-            self._set_kernel(lifecycle="Shutdown", activity="", error_reason="daemon_restarted", error_details=RESTARTED)
+            self._set_kernel(lifecycle="Shutdown", activity="")
+            self._set_kernel(error_reason="daemon_restarted", error_details=RESTARTED)
         if not ours:
             self._documents.in_runtime(lambda tx: runtime.set_queue(tx, None, []))
         self._documents.in_runtime(lambda tx: runtime.set_progress(tx, None))
@@ -351,4 +352,3 @@ _LAST = 2**31  # sorts behind every output of the execution
 def _is_uuid(text: str) -> bool:
     hexes = text.replace("-", "")
     return len(hexes) == 32 and all(c in "0123456789abcdefABCDEF" for c in hexes)
-

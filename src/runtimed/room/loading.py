@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from runtimed.wire.handshake import InitialLoad
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from runtimed.docs.ipynb import LoadStep
     from runtimed.room.documents import Documents, Write
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +12,8 @@ from runtimed.wire.frames import FrameType, encode_frame
 from runtimed.wire.handshake import HostedBridgeStatus, InitialLoad, SyncStatus, encode_control
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from runtimed.docs.crdt import Document
     from runtimed.wire.requests import RequestEnvelope
     from runtimed.wire.sync import ChangeHeader
@@ -143,7 +144,7 @@ class Peers:
         peer.outbox += [encode_frame(kind, payload) for payload in peer.replications[kind].next_frames()]
 
 
-class check_author:  # noqa: N801 - reads as a verb where it is used
+class check_author:
     """Refuse changes under a name that is not the peer's: another principal's, or the daemon's own.
 
     Labels are ``principal/operator``; any operator of the same principal will do, and so does a label

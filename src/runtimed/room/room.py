@@ -7,7 +7,6 @@ so that one wake-up of the daemon ends in one transaction a document and one wri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from runtimed.errors import ProtocolError, RemoteProtocolError, RequestError, RuntimedError
@@ -25,6 +24,8 @@ from runtimed.wire.handshake import InitialLoad
 from runtimed.wire.presence import decode_presence
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from runtimed.docs.crdt import Transaction
     from runtimed.room.peers import Peer
 
@@ -240,7 +241,9 @@ class Room:
         match envelope.request:
             case wire.ExecuteCell(cell_id=cell_id, execution_id=execution_id):
                 return executions.execute(address, by, cell_id, execution_id)
-            case wire.ExecuteCellGuarded() | wire.RunAllCellsGuarded() as guarded if not self._knows(guarded.observed_heads):
+            case wire.ExecuteCellGuarded(observed_heads=h) | wire.RunAllCellsGuarded(observed_heads=h) if (
+                not self._knows(h)
+            ):
                 self._answer(address, wire.GuardRejected(reason="the notebook has no such heads"))
             case wire.ExecuteCellGuarded(cell_id=cell_id, execution_id=execution_id):
                 return executions.execute(address, by, cell_id, execution_id)
@@ -318,9 +321,8 @@ class Room:
             runtime.set_last_saved(tx, event.at)
 
         self.documents.in_runtime(write)
-        self._checkpoint(
-            exported_heads=[head.hex() for head in event.exported_heads], source_issue_kind=None, source_issue_reason=None
-        )
+        heads = [head.hex() for head in event.exported_heads]
+        self._checkpoint(exported_heads=heads, source_issue_kind=None, source_issue_reason=None)
 
     def _checkpoint(self, **fields: object) -> None:
         runtime = self.documents.runtime

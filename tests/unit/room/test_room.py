@@ -9,7 +9,6 @@ from runtimed.room import effects as do
 from runtimed.room import events
 from runtimed.wire import requests as wire
 from runtimed.wire.frames import FrameType
-
 from unit.room.network import Network, new_documents
 
 
