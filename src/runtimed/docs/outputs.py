@@ -7,8 +7,7 @@ lacks is filled in, never an error, because kernels are not ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runtimed.docs.manifests import (
     blob_hashes,
@@ -18,9 +17,13 @@ from runtimed.docs.manifests import (
     resolve,
     store_bundle,
 )
-from runtimed.docs.mime import ContentRef, Place
 from runtimed.docs.native import to_native, well_formed
 from runtimed.docs.streams import PutOutput, StreamTail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from runtimed.docs.mime import ContentRef, Place
 
 __all__ = [
     "ClearOutputs",
