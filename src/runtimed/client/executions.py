@@ -31,6 +31,7 @@ class Started(NamedTuple):
 async def run(seat: Seat, code: str, timeout: float | None, *, longest: int) -> ExecutionResult:
     """A new cell at the end, and its execution. A kernel is started first if there is none; that is not timed."""
     check_source(code, longest=longest)
+    check_timeout(timeout)
     await _ensure_kernel(seat)
     cell_id, write = await begin_cell(seat, code, "code", None)
     return await _execute(seat, cell_id, timeout, write)
@@ -38,6 +39,7 @@ async def run(seat: Seat, code: str, timeout: float | None, *, longest: int) -> 
 
 async def execute_cell(seat: Seat, cell_id: str, timeout: float | None) -> ExecutionResult:
     check_cell(seat, cell_id)
+    check_timeout(timeout)
     await _ensure_kernel(seat)
     return await _execute(seat, cell_id, timeout)
 
@@ -53,12 +55,19 @@ async def queue_cell(seat: Seat, cell_id: str) -> str:
 
 async def wait(seat: Seat, execution_id: str, timeout: float | None) -> ExecutionResult:
     """The result of an execution that anybody queued."""
+    check_timeout(timeout)
     try:
         async with asyncio.timeout(UNKNOWN_TIMEOUT):
             await seat.watches.until(lambda: seat.runtime.status(execution_id) is not None)
     except TimeoutError:
         raise InvalidRequest(f"no such execution: {execution_id}") from None
     return await _timed(seat, Started(execution_id, ""), timeout)
+
+
+def check_timeout(timeout: object) -> None:
+    if timeout is None or (isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and timeout >= 0):
+        return
+    raise InvalidRequest(f"timeout_secs is {timeout!r}", hint="give seconds, or None to wait without end")
 
 
 async def _ensure_kernel(seat: Seat) -> None:

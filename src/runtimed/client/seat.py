@@ -120,9 +120,10 @@ class Seat:
 
     async def edit(self, write: Write, what: str) -> None:
         """Change the notebook; back when the daemon has it, and all that was written before."""
-        self.write(write)
         try:
             async with asyncio.timeout(RECEIPT_TIMEOUT):
+                await self.link.drained()
+                self.write(write)
                 await self.replica.receipts.expect()
         except TimeoutError:
             raise DaemonError(f"the daemon has not confirmed {what} for {RECEIPT_TIMEOUT:g} s") from None
@@ -133,6 +134,7 @@ class Seat:
 
     async def ask(self, request: Request, *, write: Write | None = None, timeout: float | None = None) -> Response:
         """A request that needs all we wrote, in one write with ``write``: the answer is the receipt of both."""
+        await self.link.drained()
         frames = self._commit(write) if write is not None else []
         return await self.link.request(request, after=frames, needs=self.replica.document.heads, timeout=timeout)
 

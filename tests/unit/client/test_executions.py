@@ -142,3 +142,12 @@ async def test_interrupt_ends_what_runs(session: AsyncSession, daemon: StandIn) 
     await session.interrupt()
 
     assert (await running).status == "error"
+
+
+@pytest.mark.parametrize("timeout", [-1, "60", True, float("nan")])
+async def test_a_timeout_that_is_none_is_refused_before_anything_runs(
+    session: AsyncSession, daemon: StandIn, timeout: object
+) -> None:
+    with pytest.raises(InvalidRequest, match="timeout_secs"):
+        await session.run("1+1", timeout_secs=timeout)  # type: ignore[arg-type]
+    assert not daemon.room.notebook.cell_ids()
