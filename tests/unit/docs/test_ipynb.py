@@ -204,7 +204,7 @@ def test_the_steps_are_small() -> None:
         if isinstance(step, (CellLoad, SourceLoad))
     ]
     assert "".join(pieces) == "x" * 20_000
-    assert max(map(len, pieces)) <= 8192
+    assert max(map(len, pieces)) <= 2048
     assert max(len(step.outputs) for step in steps if isinstance(step, OutputsLoad)) <= 16
 
 

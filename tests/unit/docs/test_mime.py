@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtimed.docs.mime import INLINE_LIMIT, is_binary, is_json, must_be_blob, store, to_nbformat, unpack
@@ -118,6 +118,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.bina
 )
 
 
+@settings(deadline=None)
 @given(MIMES, TEXTS, st.booleans())
 def test_any_string_comes_back_to_the_file(mime: str, text: str, large: bool) -> None:
     text = text * 2000 if large and len(text) % 4 else text

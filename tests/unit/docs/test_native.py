@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtimed.docs.crdt import ROOT, Document
@@ -20,6 +20,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(TEXT, JSON, max_size=4))
 def test_what_a_document_was_given_comes_back(value: dict[str, object]) -> None:
     document = Document.empty(actor="a")
@@ -31,6 +32,7 @@ def test_what_a_document_was_given_comes_back(value: dict[str, object]) -> None:
     assert from_native(held["value"]) == value
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_becomes_utf8_and_good_text_stays(text: str) -> None:
     made = well_formed(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtimed.docs.nbchanges import CellAdded, CellChanged, CellMoved, CellRemoved, MetadataChanged, changes_between
@@ -76,6 +76,7 @@ def test_a_cell_whose_id_was_renewed_is_known_by_its_content() -> None:
 ORDERS = st.lists(st.sampled_from("abcdefgh"), unique=True)
 
 
+@settings(deadline=None)
 @given(ORDERS, ORDERS)
 def test_done_in_order_the_changes_make_the_new_order(old: list[str], new: list[str]) -> None:
     cells = {cell_id: code(cell_id, cell_id) for cell_id in "abcdefgh"}

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
@@ -326,6 +326,7 @@ MESSAGES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(MESSAGES, st.integers(1, 4))
 def test_the_outputs_are_nbclients(messages: list[tuple[str, dict[str, Any]]], batch: int) -> None:
     cell = Cell()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtimed.docs.mime import load_text
@@ -133,6 +133,7 @@ PIECE = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(PIECE, st.booleans()), max_size=25))
 def test_the_outputs_joined_are_what_a_terminal_shows(pieces: list[tuple[str, bool]]) -> None:
     page, terminal, done = Page(), Terminal(), ""

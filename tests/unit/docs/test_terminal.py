@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runtimed.docs.terminal import Terminal
@@ -118,6 +118,7 @@ PIECES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(PIECES)
 @example(["a", "\r", "\n", "b"])
 def test_what_is_shown_does_not_depend_on_the_message_borders(pieces: list[str]) -> None:
@@ -127,6 +128,7 @@ def test_what_is_shown_does_not_depend_on_the_message_borders(pieces: list[str])
     assert shown(*pieces) == shown(whole) == shown(whole[:cut], whole[cut:]) == shown(*whole)
 
 
+@settings(deadline=None)
 @given(PIECES)
 def test_the_characters_are_those_of_a_cursor_over_a_list(pieces: list[str]) -> None:
     whole = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", "".join(pieces))
