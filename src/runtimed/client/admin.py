@@ -42,7 +42,7 @@ class DaemonClient:
     """Asks the daemon on a socket (the default one if None); it never starts one."""
 
     def __init__(self, socket_path: Path | str | None = None) -> None:
-        self.socket_path = Path(socket_path) if socket_path else paths.default_socket_path()
+        self.socket_path: Path = Path(socket_path) if socket_path else paths.default_socket_path()
 
     def __repr__(self) -> str:
         return f"DaemonClient({str(self.socket_path)!r})"
