@@ -2,7 +2,7 @@
 
 A batch is translated and placed inline when it is small, in a thread when it brings blobs; batches keep
 their order either way. While one execution floods, the gap between two deliveries doubles up to 250 ms;
-what has to be known at once (a reply, idle) ends the gap (DESIGN §4).
+the end of an execution ends the gap (DESIGN §4).
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FIRST_GAP = 0.005  # seconds between two deliveries of one flood, at first
+FIRST_GAP = 0.005  # seconds that outputs wait for more: a short cell is over by then and comes as one
 LONGEST_GAP = 0.25
-QUIET = 0.05  # seconds without output after which a flood is over
+CALM = 4  # messages a gap may bring before the next one is longer
 BACKLOG_HIGH = 64 << 20  # bytes waiting at which the kernel is paused
 BACKLOG_LOW = 8 << 20
-URGENT = frozenset({"status", "execute_reply", "execute_input"})
 
 
 class Pausable(Protocol):
@@ -46,8 +45,8 @@ class OutputPump:
         self._backlog = 0
         self._working: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._gap = 0.0
-        self._delivered_at = 0.0
+        self._gap = FIRST_GAP
+        self._half_ended: set[str] = set()  # executions of which one of reply and idle is here
         self._paused: Pausable | None = None
         self.source: Pausable | None = None
 
@@ -59,10 +58,12 @@ class OutputPump:
             log.warning("outputs come faster than they can be stored: the kernel is paused")
             self._paused = self.source
             self._paused.pause()
-        if any(m.msg_type in URGENT for m in batch):
+        ended = [message for message in batch if self._ends(message)]
+        if ended:
+            self._gap = FIRST_GAP
             self._go()
         elif self._timer is None:
-            self._timer = self._loop.call_later(self._due_in(), self._go)
+            self._timer = self._loop.call_later(self._gap, self._go)
 
     def close(self) -> None:
         """Deliver nothing more."""
@@ -78,10 +79,22 @@ class OutputPump:
         while self._working is not None:
             await asyncio.wait([self._working])
 
-    def _due_in(self) -> float:
-        since = self._loop.time() - self._delivered_at
-        self._gap = FIRST_GAP if since > self._gap + QUIET else min(max(self._gap * 2, FIRST_GAP), LONGEST_GAP)
-        return max(self._gap - since, 0.0)
+    def _ends(self, message: KernelMessage) -> bool:
+        """Whether an execution is over with this message: reply and idle come in either order, close together."""
+        idle = message.msg_type == "status" and message.content.get("execution_state") == "idle"
+        execution_id = message.parent_id
+        if not (idle or message.msg_type == "execute_reply") or not self._translator.is_running(execution_id):
+            return False
+        if execution_id not in self._half_ended:
+            self._half_ended.add(execution_id)
+            return False
+        self._half_ended.remove(execution_id)
+        return True
+
+    def _pace(self, batch: list[KernelMessage]) -> None:
+        """The more a gap brought in, the longer the next one; a flood ends up at four deliveries a second."""
+        grown = self._gap * 2 if len(batch) > CALM else self._gap / 2
+        self._gap = min(max(grown, FIRST_GAP), LONGEST_GAP)
 
     def _go(self) -> None:
         if self._timer is not None:
@@ -107,10 +120,10 @@ class OutputPump:
     def _next_batch(self) -> tuple[list[KernelMessage], int]:
         batch, self._waiting = self._waiting, []
         backlog, self._backlog = self._backlog, 0
+        self._pace(batch)
         return batch, backlog
 
     def _finish(self, items: list[Report]) -> None:
-        self._delivered_at = self._loop.time()
         if self._paused is not None and self._backlog < BACKLOG_LOW:
             self._paused.resume()
             self._paused = None

@@ -8,8 +8,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from runtimed.daemon.pump import OutputPump
-from runtimed.environments.prepare import prepare
-from runtimed.errors import InternalError, KernelDied, KernelError, RuntimedError
+from runtimed.environments.prepare import Environment, prepare, quarantine
+from runtimed.errors import InternalError, KernelDied, KernelError, KernelStartError, RuntimedError
 from runtimed.kernels.kernel import Kernel, KernelDeath
 from runtimed.kernels.kernelspec import python_spec
 from runtimed.kernels.translate import Translator
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from runtimed.room.effects import LaunchKernel
 
 log = logging.getLogger(__name__)
+
+BROKEN_LAYER = ("ModuleNotFoundError", "ImportError")  # what a kernel says that cannot be helped by another try
 
 
 class KernelRunner:
@@ -110,9 +112,23 @@ class KernelRunner:
 
     async def _start(self, effect: LaunchKernel) -> None:
         await self._end()
+        environment = await self._prepare(effect)
+        try:
+            kernel = await self._begin(environment)
+        except KernelStartError as error:
+            if not any(sign in error.message for sign in BROKEN_LAYER):
+                raise
+            log.warning("%s is built anew: %s", environment.layer, error.message)
+            await quarantine(environment, self._services.settings.env_dir)
+            environment = await self._prepare(effect)
+            kernel = await self._begin(environment)
+        info = kernel.info.get("language_info", {})
+        self._tell(events.KernelReady(effect.kernel_type, environment.source, info, environment.packages))
+
+    async def _prepare(self, effect: LaunchKernel) -> Environment:
         settings = self._services.settings
         self._tell(events.KernelPhase("PreparingEnv"))
-        environment = await prepare(
+        return await prepare(
             effect.kernel_type,
             effect.env_source,
             store=settings.env_dir,
@@ -120,6 +136,8 @@ class KernelRunner:
             packages=settings.uv_default_packages,
             progress=self._progress,
         )
+
+    async def _begin(self, environment: Environment) -> Kernel:
         self._tell(events.KernelPhase("Launching"))
         translator = Translator()
         pump = OutputPump(translator, self._services.place, lambda items: self._tell(events.Reported(tuple(items))))
@@ -128,18 +146,11 @@ class KernelRunner:
             runtime_dir=self._folder / "kernel",
             on_batch=pump.take,
             on_death=self._died,
-            timeout=settings.kernel_start_timeout,
+            timeout=self._services.settings.kernel_start_timeout,
         )
         pump.source = kernel
         self._kernel, self._pump, self._translator = kernel, pump, translator
-        self._tell(
-            events.KernelReady(
-                kernel_type=effect.kernel_type,
-                env_source=environment.source,
-                language_info=kernel.info.get("language_info", {}),
-                packages=tuple(environment.packages),
-            )
-        )
+        return kernel
 
     def _progress(self, progress: Progress) -> None:
         shown = {"phase": progress.phase, "message": progress.message, "done": progress.done, "total": progress.total}

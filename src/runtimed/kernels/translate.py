@@ -67,6 +67,10 @@ class Translator:
         """The kernel is about to be asked; the id is the message id of the request."""
         self._open[execution_id] = None
 
+    def is_running(self, execution_id: str) -> bool:
+        """Whether it was begun and has not ended yet."""
+        return execution_id in self._open
+
     def feed(self, batch: Iterable[KernelMessage], place: Place) -> list[Report]:
         reports = _Reports()
         busy = self._busy

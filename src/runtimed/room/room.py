@@ -241,9 +241,7 @@ class Room:
         match envelope.request:
             case wire.ExecuteCell(cell_id=cell_id, execution_id=execution_id):
                 return executions.execute(address, by, cell_id, execution_id)
-            case wire.ExecuteCellGuarded(observed_heads=h) | wire.RunAllCellsGuarded(observed_heads=h) if (
-                not self._knows(h)
-            ):
+            case wire.ExecuteCellGuarded() | wire.RunAllCellsGuarded() as guarded if self._is_guess(guarded):
                 self._answer(address, wire.GuardRejected(reason="the notebook has no such heads"))
             case wire.ExecuteCellGuarded(cell_id=cell_id, execution_id=execution_id):
                 return executions.execute(address, by, cell_id, execution_id)
@@ -273,6 +271,10 @@ class Room:
             case other:
                 self._answer(address, _not_available(other))
         return []
+
+    def _is_guess(self, request: wire.ExecuteCellGuarded | wire.RunAllCellsGuarded) -> bool:
+        """Whether its sender acts on something it cannot have seen here."""
+        return not self._knows(request.observed_heads)
 
     def _knows(self, heads: Iterable[str]) -> bool:
         return self.documents.notebook.document.knows_all(bytes.fromhex(head) for head in heads)
