@@ -15,13 +15,13 @@ import subprocess
 import tempfile
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-from runtimed.errors import KernelStartError
+from runtimed.errors import InternalError, KernelStartError
 from runtimed.kernels.channels import Endpoint
 from runtimed.kernels.orphans import (
     MARK,
@@ -35,11 +35,13 @@ from runtimed.kernels.orphans import (
 from runtimed.kernels.tail import Tail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from runtimed.kernels.kernelspec import LaunchSpec
 
 __all__ = ["Exit", "Identity", "Process", "launch", "sweep_orphans"]
+
+T = TypeVar("T")
 
 IPC_PATH_MAX = 107  # bytes in a sockaddr_un, less the final NUL
 SOCKETS = "s"  # jupyter_client appends -1 to -5
@@ -69,13 +71,12 @@ class Exit(NamedTuple):
 class Process:
     """A kernel's process with its group, its files and the last of what it printed."""
 
-    def __init__(self, jupyter: _Jupyter, place: _Place, tail: Tail) -> None:
-        self._jupyter = jupyter  # kept: collected, its manager would remove the connection file
+    def __init__(self, jupyter: _Jupyter, tail: Tail) -> None:
+        self._jupyter = jupyter
         self._popen = jupyter.popen
         self.pid = self._popen.pid
         self.endpoint = jupyter.endpoint
         self.exit: Exit | None = None
-        self._place = place
         self._tail = tail
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
@@ -107,9 +108,9 @@ class Process:
         self.signal(signal.SIGKILL)
         await self._ended.wait()
 
-    def discard(self) -> None:
+    def discard(self) -> asyncio.Future[None]:
         """Remove what it left on disk; it has ended."""
-        self._place.remove()
+        return self._loop.run_in_executor(None, self._jupyter.place.remove)
 
     def _watch(self) -> None:
         if hasattr(os, "pidfd_open"):
@@ -140,25 +141,40 @@ class Process:
 
 async def launch(spec: LaunchSpec, runtime_dir: Path) -> Process:
     """Start the process; it has bound nothing yet."""
+    loop = asyncio.get_running_loop()
+    tail = Tail(loop)
+    try:
+        jupyter = await _undivided(loop.run_in_executor(None, _spawn, spec, runtime_dir, tail.writer))
+    except BaseException:
+        tail.close()
+        raise
+    tail.launched()
+    return Process(jupyter, tail)
+
+
+async def _undivided(spawning: asyncio.Future[_Jupyter]) -> _Jupyter:
+    """Cancelled or not, there is no process that nobody knows of."""
+    try:
+        return await asyncio.shield(spawning)
+    except asyncio.CancelledError:
+        await asyncio.wait([spawning])
+        if spawning.exception() is None:
+            spawning.get_loop().run_in_executor(None, spawning.result().abandon)
+        raise
+
+
+def _spawn(spec: LaunchSpec, runtime_dir: Path, output: int) -> _Jupyter:
+    """In a thread: files are written, and Popen waits for the exec."""
     _check(spec)
     place = _Place.make(runtime_dir, spec.transport)
-    tail = Tail(asyncio.get_running_loop())
-    jupyter: _Jupyter | None = None
     try:
         jupyter = _Jupyter(spec, place)
-        await jupyter.start(tail.writer)
-        tail.launched()
-        process = Process(jupyter, place, tail)
-    except BaseException as exc:  # cancelled too: start_kernel awaits once more when the process is there
-        if jupyter is not None:
-            jupyter.abandon()
-        tail.close()
+        jupyter.start(output)
+    except OSError as exc:
         place.remove()
-        if isinstance(exc, OSError):
-            raise KernelStartError(f"The kernel could not be launched: {exc}") from exc
-        raise
-    place.record(identify(process.pid))
-    return process
+        raise KernelStartError(f"The kernel could not be launched: {exc}") from exc
+    place.record(identify(jupyter.popen.pid))
+    return jupyter
 
 
 class _Place:
@@ -199,6 +215,7 @@ class _Jupyter:
     """
 
     def __init__(self, spec: LaunchSpec, place: _Place) -> None:
+        self.place = place
         self._spec = spec
         self._mark = place.folder.name
         kernel_spec = KernelSpec(argv=list(spec.argv), display_name=spec.display_name, language=spec.language)
@@ -215,8 +232,8 @@ class _Jupyter:
         self._provisioner = LocalProvisioner(kernel_id=self._mark, kernel_spec=kernel_spec, parent=self._manager)
         self._manager.provisioner = self._provisioner
 
-    async def start(self, output: int) -> None:
-        await self._manager.start_kernel(
+    def start(self, output: int) -> None:
+        self._manager.start_here(
             env={**self._spec.env, MARK: self._mark},
             cwd=str(self._spec.cwd),
             stdin=subprocess.DEVNULL,
@@ -225,10 +242,9 @@ class _Jupyter:
         )
 
     def abandon(self) -> None:
-        popen: subprocess.Popen[bytes] | None = self._provisioner.process
-        if popen is not None:
-            kill_group(popen.pid)
-            popen.wait()
+        kill_group(self.popen.pid)
+        self.popen.wait()
+        self.place.remove()
 
     @property
     def popen(self) -> subprocess.Popen[bytes]:
@@ -250,8 +266,24 @@ class _Jupyter:
 
 
 class _Manager(AsyncKernelManager):
-    def _connect_control_socket(self) -> None:
-        """The kernel has one client, and it is not this."""
+    def start_here(self, **options: Any) -> None:
+        """What start_kernel does, less its 10 ms of sleep and its control socket (the kernel has one client: us)."""
+        command, options = _result(self._async_pre_start_kernel(**options))
+        _result(self._async_launch_kernel(command, **options))
+
+    def cleanup_connection_file(self) -> None:
+        """Called when we are collected, be the kernel alive or not; the folder goes as a whole."""
+
+
+def _result(coroutine: Coroutine[Any, Any, T]) -> T:
+    """With a local provisioner these are coroutines in name only: they never wait, so they need no loop."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    coroutine.close()
+    raise InternalError("jupyter_client waits where it did not use to")
 
 
 def _check(spec: LaunchSpec) -> None:

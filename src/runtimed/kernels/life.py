@@ -128,10 +128,12 @@ class Life:
 
     def _exited(self) -> None:
         self._replies.drop_all(KernelDied(f"The kernel ended: {self.process.exit}", hint="start it again"))
-        self._channels.finish(self._finished)
+        self._channels.finish(self._has_said_all)
 
-    def _finished(self) -> None:
-        self.process.discard()
+    def _has_said_all(self) -> None:
+        self.process.discard().add_done_callback(self._finished)
+
+    def _finished(self, _: object) -> None:
         self._gone.set()
         if self._on_death is not None and self.process.exit is not None:
             self._on_death(self.process.exit, self.process.stderr_tail)

@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from listening import Listener, here, running
+from runtimed.errors import InvalidRequest, KernelDied, KernelError
+from runtimed.kernels import kernel as kernel_module
+from runtimed.kernels.orphans import LAUNCH_RECORD
+from runtimed.room.events import CommReceived, ExecutionFinished, ExecutionStarted, KernelActivity, OutputsChanged
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def listener(tmp_path: Path):  # type: ignore[no-untyped-def]
+    async with running(tmp_path / "run", here(tmp_path)) as made:
+        yield made
+
+
+async def test_a_cell_is_started_put_and_finished(listener: Listener) -> None:
+    execution_id = listener.begin("print('hello')\n1 + 1")
+    finished = await listener.finished(execution_id)
+
+    assert finished == ExecutionFinished(execution_id, "ok", 1)
+    assert [m["output_type"] for m in listener.manifests(execution_id)] == ["stream", "execute_result"]
+    assert listener.text(execution_id) == "hello\n2"
+    assert listener.reports[:1] in ([KernelActivity(True)], [ExecutionStarted(execution_id, 1)])
+    assert await listener.run("_ + 1") == ("ok", "3")
+    assert await listener.run("1 / 0") == ("error", "ZeroDivisionError: division by zero")
+
+
+async def test_the_kernel_introduces_itself(listener: Listener) -> None:
+    assert listener.kernel.info["language_info"]["name"] == "python"
+    assert listener.kernel.generation == 1
+    assert psutil.pid_exists(listener.kernel.pid)
+
+
+async def test_it_works_in_the_folder_it_was_given(listener: Listener, tmp_path: Path) -> None:
+    code = f"import os; print(os.path.samefile('.', {str(tmp_path)!r}), end='')"
+    assert await listener.run(code) == ("ok", "True")
+
+
+async def test_it_is_the_leader_of_a_session_of_its_own(listener: Listener) -> None:
+    assert os.getsid(listener.kernel.pid) == listener.kernel.pid
+
+
+async def test_input_is_refused_in_the_cell(listener: Listener) -> None:
+    status, text = await listener.run("input('name? ')")
+
+    assert status == "error"
+    assert "StdinNotImplementedError" in text
+
+
+async def test_a_failing_cell_aborts_nothing_that_waits_behind_it(listener: Listener) -> None:
+    failing, next_one = listener.begin("import time; time.sleep(0.2); 1 / 0"), listener.begin("print('ran')")
+    completion = asyncio.ensure_future(listener.kernel.complete("impor", 5))
+
+    assert (await listener.finished(failing)).status == "error"
+    assert (await listener.finished(next_one)).status == "ok"
+    assert "import" in (await completion)["matches"]
+
+
+async def test_questions_do_not_make_the_kernel_busy(listener: Listener) -> None:
+    await listener.run("text = 'x'")
+    before = len(listener.reports)
+
+    completed = await listener.kernel.complete("text.upp", 8)
+    history = await listener.kernel.history(None, 10, unique=False)
+    found = await listener.kernel.history("text =", 10, unique=True)
+
+    assert completed["matches"] == ["upper"] or completed["matches"] == [".upper"]
+    assert [source for _, _, source in history] == ["text = 'x'"]
+    assert found == history
+    assert listener.reports[before:] == []
+
+
+async def test_a_question_to_a_busy_kernel_gives_up_and_harms_nothing(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel_module, "ASK_S", 0.1)
+    running_cell = listener.begin("import time\nwhile True: time.sleep(0.01)")
+    await listener.until(lambda: KernelActivity(True) in listener.reports or None)
+
+    with pytest.raises(KernelError, match="did not answer complete_request"):
+        await listener.kernel.complete("a", 1)
+    await listener.kernel.interrupt()
+
+    assert (await listener.finished(running_cell)).status == "error"
+    assert await listener.run("2 + 2") == ("ok", "4")
+
+
+async def test_an_interrupt_reaches_the_cell_and_what_it_started(listener: Listener) -> None:
+    cell = listener.begin(
+        "import subprocess; print('go', flush=True); print(subprocess.run(['sleep', '60']).returncode)"
+    )
+    await listener.said(cell, "go")
+
+    await listener.kernel.interrupt()
+
+    assert (await listener.finished(cell)).status == "error"
+    assert "KeyboardInterrupt" in listener.text(cell)
+    assert await listener.run("1 + 1") == ("ok", "2")
+
+
+async def test_a_restart_is_a_new_process_and_nothing_of_the_old_one_follows(listener: Listener) -> None:
+    await listener.run("kept = 1")
+    old = listener.kernel.pid
+    flood = listener.begin("n = 0\nwhile True: n += 1; print(n, flush=True)")
+    await listener.said(flood, "50")
+    seen: list[tuple[int, set[str]]] = []
+
+    def note() -> None:
+        ids = {r.execution_id for r in listener.reports if isinstance(r, OutputsChanged)}
+        seen.append((listener.kernel.generation, ids))
+        listener.reports.clear()
+
+    listener.on_report = note
+    await listener.kernel.restart()
+    listener.on_report = lambda: None
+
+    assert listener.kernel.generation == 2
+    assert listener.kernel.pid != old
+    assert not psutil.pid_exists(old)
+    assert not any(flood in ids for generation, ids in seen if generation == 2)
+    assert "NameError" in (await listener.run("kept"))[1]
+    assert listener.deaths == []
+
+
+async def test_shutdown_leaves_no_process_and_no_file(listener: Listener, tmp_path: Path) -> None:
+    pid = listener.kernel.pid
+    assert list((tmp_path / "run").glob(f"*/{LAUNCH_RECORD}"))
+
+    await listener.kernel.shutdown()
+    await listener.kernel.shutdown()
+
+    assert not psutil.pid_exists(pid)
+    assert list((tmp_path / "run").iterdir()) == []
+    assert listener.deaths == []
+    with pytest.raises(KernelDied):
+        listener.kernel.execute("e", "1")
+
+
+async def test_shutdown_does_not_wait_for_a_running_cell(listener: Listener) -> None:
+    cell = listener.begin("print('go', flush=True)\nwhile True: pass")
+    await listener.said(cell, "go")
+    started = time.monotonic()
+
+    await listener.kernel.shutdown()
+
+    assert time.monotonic() - started < 5
+
+
+async def test_a_path_too_long_for_a_socket_is_no_hindrance(tmp_path: Path) -> None:
+    far = tmp_path / ("long" * 20) / ("longer" * 10)
+
+    async with running(far, here(tmp_path)) as made:
+        assert await made.run("1 + 1") == ("ok", "2")
+        await made.kernel.shutdown()
+
+    assert list(far.iterdir()) == []
+
+
+async def test_printed_lines_arrive_all_of_them(listener: Listener) -> None:
+    assert await listener.run("for n in range(100_000): print(n)") == ("ok", "".join(f"{n}\n" for n in range(100_000)))
+
+
+async def test_a_flood_is_whole_even_if_the_loop_is_away_meanwhile(listener: Listener) -> None:
+    cell = listener.begin("from IPython.display import display\nfor n in range(5000): display(n)\nprint('end')")
+    time.sleep(2)  # noqa: ASYNC251 - blocks the loop, as nothing should: the kernel goes on, libzmq keeps it all
+    await listener.finished(cell)
+
+    assert len(listener.manifests(cell)) == 5001
+    assert listener.largest_batch <= 256
+
+
+async def test_a_paused_kernel_stands_still_until_resumed(listener: Listener) -> None:
+    cell = listener.begin("import time\nfor n in range(10**9): print(n, flush=True)")
+    await listener.said(cell, "100")
+    process = psutil.Process(listener.kernel.pid)
+
+    listener.kernel.pause()
+    assert await asyncio.to_thread(_state, process, psutil.STATUS_STOPPED)
+    await listener.kernel.interrupt()  # goes on, so that it can hear it
+
+    assert (await listener.finished(cell)).status == "error"
+    listener.kernel.resume()
+    assert await listener.run("1 + 1") == ("ok", "2")
+
+
+async def test_a_paused_kernel_can_be_shut_down(listener: Listener) -> None:
+    listener.kernel.pause()
+    started = time.monotonic()
+
+    await listener.kernel.shutdown()
+
+    assert time.monotonic() - started < 5
+
+
+async def test_what_a_thread_prints_after_the_cell_has_ended_is_kept(listener: Listener) -> None:
+    cell = listener.begin("import threading\nthreading.Timer(0.2, print, ['late']).start()\nprint('early')")
+    await listener.finished(cell)
+
+    await listener.said(cell, "late\n")
+
+    assert listener.text(cell) == "early\nlate\n"
+
+
+async def test_comm_messages_reach_the_kernel_and_come_back(listener: Listener) -> None:
+    await listener.run(
+        "def opened(comm, message):\n"
+        "    comm.on_msg(lambda m: comm.send({'echo': m['content']['data']}, buffers=m['buffers']))\n"
+        "get_ipython().kernel.comm_manager.register_target('echo', opened)"
+    )
+    opening = {"comm_id": "c1", "target_name": "echo", "data": {}}
+    listener.kernel.send_comm({"header": {"msg_id": "m1", "msg_type": "comm_open"}, "content": opening})
+    listener.kernel.send_comm(
+        {
+            "header": {"msg_id": "m2", "msg_type": "comm_msg", "session": "a peer's"},
+            "parent_header": None,
+            "metadata": {},
+            "content": {"comm_id": "c1", "data": {"n": 1}},
+            "buffers": [[1, 2, 255]],
+            "channel": "shell",
+        }
+    )
+
+    came = await listener.until(lambda: next((r for r in listener.reports if isinstance(r, CommReceived)), None))
+
+    assert came.content["data"] == {"echo": {"n": 1}}
+    assert [bytes(b) for b in came.buffers] == [b"\x01\x02\xff"]
+
+
+@pytest.mark.parametrize(
+    "header", [None, {}, {"msg_type": "execute_request", "msg_id": "m"}, {"msg_type": "comm_msg"}, {"msg_type": 1}]
+)
+async def test_what_is_no_comm_message_is_refused(listener: Listener, header: object) -> None:
+    with pytest.raises(InvalidRequest):
+        listener.kernel.send_comm({"header": header, "content": {}})
+
+
+async def test_a_kernel_that_prints_what_utf8_forbids_is_heard(listener: Listener) -> None:
+    status, text = await listener.run("print('a\\ud800b'); import sys; sys.stdout.flush()")
+
+    assert status in ("ok", "error")
+    assert await listener.run("1 + 1") == ("ok", "2")
+    assert text.isprintable() or "\n" in text
+
+
+def _state(process: psutil.Process, wanted: str) -> bool:
+    deadline = time.monotonic() + 5
+    while process.status() != wanted and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return bool(process.status() == wanted)
