@@ -1,0 +1,163 @@
+"""Outputs reach the room whole and in order; the end of an execution is never held back."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import Any
+
+import pytest
+
+from runtimed.daemon import pump as pumps
+from runtimed.daemon.pump import OutputPump, weight
+from runtimed.docs.mime import ContentRef, must_be_blob
+from runtimed.kernels.translate import Translator
+from runtimed.room.events import ExecutionFinished, KernelMessage, OutputsChanged, Report
+
+pytestmark = pytest.mark.anyio
+
+
+def message(msg_type: str, channel: str = "iopub", **content: Any) -> KernelMessage:
+    return KernelMessage(channel, msg_type, "m", "e1", content, {}, [])
+
+
+def stream(text: str) -> KernelMessage:
+    return message("stream", name="stdout", text=text)
+
+
+END = [message("execute_reply", "shell", status="ok", execution_count=1), message("status", execution_state="idle")]
+
+
+class Sink:
+    """Where a pump delivers; blobs are kept in memory."""
+
+    def __init__(self) -> None:
+        self.deliveries: list[list[Report]] = []
+        self.blobs: dict[str, bytes] = {}
+        self.ended = asyncio.Event()
+        self.translator = Translator()
+        self.translator.begin("e1")
+        self.pump = OutputPump(self.translator, self.place, self.deliver)
+
+    def place(self, mime: str, value: str | bytes) -> ContentRef:
+        if isinstance(value, str) and not must_be_blob(mime, value):
+            return {"inline": value}
+        data = value.encode() if isinstance(value, str) else value
+        digest = hashlib.sha256(data).hexdigest()
+        self.blobs[digest] = data
+        return {"blob": digest, "size": len(data)}
+
+    def deliver(self, items: list[Report]) -> None:
+        self.deliveries.append(items)
+        if any(isinstance(item, ExecutionFinished) for item in items):
+            self.ended.set()
+
+    def text(self) -> str:
+        """All that was streamed: the last state of each output, in order of appearance."""
+        latest: dict[str, str] = {}
+        for item in (item for delivery in self.deliveries for item in delivery):
+            if isinstance(item, OutputsChanged):
+                for op in item.ops:
+                    ref = op.manifest["text"]  # type: ignore[union-attr]
+                    latest[op.output_id] = ref["inline"] if "inline" in ref else self.blobs[ref["blob"]].decode()  # type: ignore[union-attr]
+        return "".join(latest.values())
+
+
+async def test_a_short_cell_is_one_delivery() -> None:
+    sink = Sink()
+
+    for one in (message("execute_input", execution_count=1), stream("2\n"), *END):
+        sink.pump.take([one])
+
+    assert len(sink.deliveries) == 1
+    assert sink.text() == "2\n"
+
+
+async def test_the_end_waits_for_both_reply_and_idle_in_either_order() -> None:
+    for order in (END, END[::-1]):
+        sink = Sink()
+
+        sink.pump.take([order[0]])
+        assert sink.deliveries == []
+        sink.pump.take([order[1]])
+
+        assert sink.ended.is_set()
+
+
+async def test_an_output_without_an_end_comes_after_a_short_gap() -> None:
+    sink = Sink()
+    sink.pump.take([stream("tick\n")])
+    assert sink.deliveries == []
+
+    async with asyncio.timeout(5):
+        while not sink.deliveries:
+            await asyncio.sleep(0)
+
+    assert sink.text() == "tick\n"
+
+
+async def test_large_outputs_are_placed_in_a_thread_and_stay_in_order() -> None:
+    sink = Sink()
+    lines = [f"{number:06d} {'x' * 60}\n" for number in range(4000)]
+
+    for start in range(0, len(lines), 500):
+        sink.pump.take([stream("".join(lines[start : start + 500]))])
+    sink.pump.take([stream("the end\n"), *END])
+    async with asyncio.timeout(5):
+        await sink.ended.wait()
+
+    assert sink.text() == "".join(lines) + "the end\n"
+
+
+async def test_a_flood_is_delivered_at_growing_intervals_and_whole() -> None:
+    sink = Sink()
+    text = [f"{number}\n" for number in range(2000)]
+
+    for line in text:
+        sink.pump.take([stream(line)])
+        if int(line) % 100 == 0:
+            await asyncio.sleep(0.001)
+    sink.pump.take(END)
+    async with asyncio.timeout(5):
+        await sink.ended.wait()
+
+    assert sink.text() == "".join(text)
+    assert len(sink.deliveries) < 20
+
+
+async def test_a_kernel_that_outruns_us_is_paused_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Source:
+        def __init__(self) -> None:
+            self.calls: list[str] = []
+
+        def pause(self) -> None:
+            self.calls.append("pause")
+
+        def resume(self) -> None:
+            self.calls.append("resume")
+
+    monkeypatch.setattr(pumps, "BACKLOG_HIGH", 10_000)
+    sink, source = Sink(), Source()
+    sink.pump.source = source
+
+    sink.pump.take([stream("x" * 20_000 + "\n")])
+    sink.pump.take(END)
+    async with asyncio.timeout(5):
+        await sink.ended.wait()
+
+    assert source.calls == ["pause", "resume"]
+
+
+async def test_what_a_dead_kernel_still_said_is_delivered() -> None:
+    sink = Sink()
+    sink.pump.take([stream("last words\n")])
+
+    await sink.pump.drained()
+
+    assert sink.text() == "last words\n"
+
+
+def test_weight_counts_what_an_output_brings() -> None:
+    assert weight(stream("abc")) == 3
+    assert weight(message("display_data", data={"text/plain": "ab", "application/json": {}})) >= 2
+    assert weight(message("status", execution_state="idle")) == 0
