@@ -64,7 +64,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         server = await Server(services, rooms, Control(services, rooms, stopping.set)).listen(listener)
         http = BlobServer(blobs)
         services.blob_port = http.port
-        services.start(http.serve())
+        await http.start()
         services.start(_sweep(settings))
         log.info("serving on %s, blobs on port %d, pid %d", settings.socket_path, http.port, os.getpid())
         _say_ready(settings)
@@ -74,7 +74,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         server.close()
         await rooms.close()
         await services.syncer.sync()
-        http.stop()
+        await http.stop()
     log.info("stopped")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,6 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from starlette.requests import Request
 
     from runtimed.store.blobs import BlobStore
@@ -30,23 +27,17 @@ class BlobServer:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(_application(blobs), log_config=None, access_log=False, lifespan="off", ws="none")
-        self._server = _QuietServer(config)
+        config.load()
+        self._server = uvicorn.Server(config)
+        self._server.lifespan = config.lifespan_class(config)
 
-    async def serve(self) -> None:
-        """Serve until ``stop``."""
-        await self._server.serve(sockets=[self._socket])
+    async def start(self) -> None:
+        # Without Server.serve: it takes the process's signals, which are the daemon's, and wakes ten times a second.
+        await self._server.startup(sockets=[self._socket])
 
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._socket.close()
-
-
-class _QuietServer(uvicorn.Server):
-    """Signals belong to the daemon, not to its HTTP port."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+    async def stop(self) -> None:
+        """Let requests under way end, then close."""
+        await self._server.shutdown(sockets=[self._socket])
 
 
 def _application(blobs: BlobStore) -> Starlette:
@@ -57,7 +48,7 @@ def _application(blobs: BlobStore) -> Starlette:
             return JSONResponse({"error": f"no blob {digest}"}, status_code=404, headers=NOT_HERE)
         return FileResponse(blobs.path(digest), media_type=meta.media_type, headers=HEADERS)
 
-    async def health(request: Request) -> Response:
+    async def health(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
     return Starlette(routes=[Route("/blob/{digest}", blob), Route("/health", health)])

@@ -89,8 +89,7 @@ class Transaction(Reads):
         check_text(inserted)
         if position < 0 or deleted < 0 or position + deleted > self.length(obj):
             raise InvalidRequest(f"no {deleted} characters at {position} in that text")
-        self._delete_text(obj, position, deleted)
-        self._insert_text(obj, position, inserted)
+        self._replace_text(obj, position, deleted, inserted)
 
     def update_text(self, obj: Obj, new: str) -> None:
         """Make a text read ``new`` by as few edits as are cheap to find."""
@@ -98,8 +97,7 @@ class Transaction(Reads):
         check_text(new)
         with suppress(InvalidRequest):  # another peer put in a longer run: positions do not count code points then
             for edit in edits_between(self.text(obj), new):
-                self._delete_text(obj, edit.position, edit.deleted)
-                self._insert_text(obj, edit.position, edit.inserted)
+                self._replace_text(obj, edit.position, edit.deleted, edit.inserted)
         if self.text(obj) != new:
             self._rewrite_text(obj, new)
 
@@ -138,6 +136,11 @@ class Transaction(Reads):
     def _insert_object(self, obj: Obj, index: int, kind: Any) -> Obj:
         self._expect(obj, "list")
         return bytes(self._call("insert_object", obj, _index(index), kind))
+
+    def _replace_text(self, obj: Obj, position: int, deleted: int, inserted: str) -> None:
+        # Insert first: behind what was deleted each insertion walks over all of it again.
+        self._insert_text(obj, position, inserted)
+        self._delete_text(obj, position + len(inserted), deleted)
 
     def _delete_text(self, obj: Obj, position: int, count: int) -> None:
         self._guarded(_delete_each, self._target, obj, position, count)
