@@ -69,7 +69,7 @@ class _Steps:
 
 def _sentence(progress: dict[str, Any] | None) -> str:
     if progress is None:
-        return "the environment is ready"
+        return "starting the kernel"
     said = str(progress.get("message") or progress.get("phase") or "preparing the environment")
     done, total = progress.get("done"), progress.get("total")
     return said if done is None or total is None else f"{said} ({done}/{total})"
