@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from runtimed.cli import console
-from runtimed.errors import NotAvailable, RequestError, RuntimedError
+from runtimed.errors import ConnectionLost, NotAvailable, RequestError, RuntimedError
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -67,7 +67,7 @@ class Results:
 
 
 async def _perform(folder: Path) -> Results:
-    from mcp import Client, StdioServerParameters
+    from mcp import Client, MCPError, StdioServerParameters
 
     # The SDK hands its server a bare environment; ours must hear of RUNTIMED_SOCKET_PATH and the like.
     server = StdioServerParameters(
@@ -75,12 +75,17 @@ async def _perform(folder: Path) -> Results:
     )
     results = Results()
     with _progress() as progress:
-        async with Client(server) as client:
-            # Raised inside, the client's task groups would wrap it in groups of their own.
-            try:
-                await _analyse(Agent(client, progress), results)
-            except RuntimedError as exc:
-                results.failure = exc
+        try:
+            async with Client(server) as client:
+                # Raised inside, the client's task groups would wrap it in groups of their own.
+                try:
+                    await _analyse(Agent(client, progress), results)
+                except RuntimedError as exc:
+                    results.failure = exc
+        except* MCPError as lost:
+            results.failure = ConnectionLost(
+                f"The MCP server ended: {lost.exceptions[0]}", hint="its words stand above"
+            )
     if results.failure:
         raise results.failure
     return results
@@ -89,7 +94,7 @@ async def _perform(folder: Path) -> Results:
 async def _analyse(agent: Agent, results: Results) -> None:
     await agent.call("connect to the notebook", "connect_notebook", notebook_id=NOTEBOOK)
     await agent.call(
-        "start a kernel (the first time: install its packages)",
+        "start a kernel (installs its packages once)",
         "start_kernel",
         kernel_type="python",
         env_source="uv:prewarmed",
@@ -122,16 +127,18 @@ class Agent:
 
     def _done(self, task: TaskID, title: str) -> None:
         self._progress.update(task, description=title, total=1, completed=1)
+        self._progress.stop_task(task)
 
 
 def _progress() -> Progress:
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+    from rich.table import Column
 
     return Progress(
         SpinnerColumn(finished_text="[green]✓[/green]"),
         TextColumn("[cyan]{task.fields[tool]:<17}[/cyan]"),
         TextColumn("{task.description}"),
-        TimeElapsedColumn(),
+        TextColumn("{task.elapsed:.1f} s", justify="right", table_column=Column(min_width=7, no_wrap=True)),
         console=console.console(),
     )
 
@@ -146,7 +153,10 @@ def _data_folder(named: Path | None) -> Path:
 
 
 def _text(output: dict[str, Any]) -> str:
-    return str(output.get("text") or (output.get("data") or {}).get("text/plain") or "").rstrip()
+    data = output.get("data") or {}
+    if "image/png" in data:  # its text says "<Figure size …>", the file says more
+        return ""
+    return str(output.get("text") or data.get("text/plain") or "").rstrip()
 
 
 def _reason(result: dict[str, Any]) -> str:

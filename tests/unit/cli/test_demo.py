@@ -14,6 +14,7 @@ from runtimed.cli.demo import Results
 from runtimed.errors import RequestError
 
 TABLE = {"output_type": "execute_result", "data": {"text/plain": "count 204", "text/html": "<table>"}}
+PLOT = {"output_type": "display_data", "data": {"text/plain": "<Figure>", "image/png": {"image": 1}}}
 LINE = {"output_type": "stream", "name": "stdout", "text": "204 rows\n"}
 
 
@@ -43,7 +44,8 @@ def test_texts_and_images_are_collected_in_order():
     results = Results()
 
     results.take(answer(outputs=[LINE]))
-    results.take(answer(SimpleNamespace(type="image", data=base64.b64encode(b"png").decode()), outputs=[TABLE]))
+    results.take(answer(outputs=[TABLE]))
+    results.take(answer(SimpleNamespace(type="image", data=base64.b64encode(b"png").decode()), outputs=[PLOT]))
 
     assert results.texts == ["204 rows", "count 204"]
     assert results.images == [b"png"]
