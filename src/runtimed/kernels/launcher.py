@@ -159,7 +159,7 @@ async def _undivided(spawning: asyncio.Future[_Jupyter]) -> _Jupyter:
     except asyncio.CancelledError:
         await asyncio.wait([spawning])
         if spawning.exception() is None:
-            spawning.get_loop().run_in_executor(None, spawning.result().abandon)
+            await asyncio.wait([spawning.get_loop().run_in_executor(None, spawning.result().abandon)])
         raise
 
 
