@@ -220,6 +220,9 @@ class AsyncSession:
         seat = self._membership.current
         if seat is None or not kernels.is_running(seat):
             return
+        if seat.info.runtimed is not None:
+            await kernels.shutdown_leaving(seat)
+            return
         rooms = (await asyncio.to_thread(ask, seat.blobs.socket_path, ListRooms(), RoomsList)).rooms
         if any(room.notebook_id == seat.room_id and room.active_peers <= 1 for room in rooms):
             await kernels.shutdown(seat)

@@ -59,6 +59,11 @@ async def shutdown(seat: Seat) -> None:
     await _shown(seat, lambda: not is_running(seat))
 
 
+async def shutdown_leaving(seat: Seat) -> None:
+    """Tell our daemon that we go: the kernel ends if nobody stays, whoever else is going at this moment."""
+    expect(await seat.ask(requests.ShutdownKernel(leaving=True)), (responses.KernelShuttingDown, responses.Ok))
+
+
 async def restart(seat: Seat) -> StartedKernel:
     if not is_running(seat):
         raise NoKernel("the notebook has no kernel to restart", hint="start_kernel() starts one")

@@ -38,6 +38,7 @@ class Peer:
     outbox: list[bytes] = field(default_factory=list)  # whole frames
     parked: list[RequestEnvelope] = field(default_factory=list)
     parked_ticks: int = 0
+    leaving: bool = False  # it said so; its socket closes soon
 
     @property
     def dirty(self) -> bool:
@@ -115,6 +116,9 @@ class Peers:
     def leave(self, peer_id: str) -> bool:
         self.owed.discard(peer_id)
         return self._peers.pop(peer_id, None) is not None
+
+    def anybody_stays(self) -> bool:
+        return any(not peer.leaving for peer in self)
 
     def owe_everybody(self) -> None:
         self.owed.update(self._peers)

@@ -249,8 +249,11 @@ class Room:
                 return executions.execute_all(address, by, given)
             case wire.LaunchKernel(kernel_type=kernel_type, env_source=env_source):
                 return executions.launch(address, kernel_type or "python", env_source or "auto")
-            case wire.ShutdownKernel():
-                return executions.shutdown(address)
+            case wire.ShutdownKernel(leaving=leaving):
+                peer.leaving = leaving
+                if not (leaving and self.peers.anybody_stays()):
+                    return executions.shutdown(address)
+                self._answer(address, wire.Ok())
             case wire.InterruptExecution():
                 return self._interrupt(address)
             case wire.SaveNotebook(path=path):

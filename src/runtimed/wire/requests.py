@@ -28,7 +28,7 @@ class LaunchKernel(_Request, frozen=True, kw_only=True, tag="launch_kernel"):
 
 
 class ShutdownKernel(_Request, frozen=True, tag="shutdown_kernel"):
-    pass
+    leaving: bool = False  # ours: the sender leaves the room, and the kernel ends if nobody stays in it
 
 
 class InterruptExecution(_Request, frozen=True, tag="interrupt_execution"):

@@ -297,6 +297,18 @@ class TestKernel:
         assert new_documents("2").runtime.lifecycle == "NotStarted"
 
 
+    def test_the_last_to_leave_ends_the_kernel_whoever_leaves_at_the_same_time(self, network: Network) -> None:
+        ann, bob = network.peers["ann"], network.join("bob")
+
+        first = ann.ask(wire.ShutdownKernel(leaving=True))
+        network.settle()
+        assert ann.responses[first] == wire.Ok()
+        assert network.take(do.ShutdownKernel) == []
+
+        bob.ask(wire.ShutdownKernel(leaving=True))
+        assert len(network.take(do.ShutdownKernel)) == 1
+
+
 class TestFlushing:
     def test_only_those_that_are_owed_something_hear_at_once(self) -> None:
         network = Network()
