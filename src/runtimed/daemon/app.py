@@ -42,6 +42,8 @@ def run(settings: Settings) -> int:
     logs.configure(settings.log_path, settings.log_level, echo=settings.ready_fd is None)
     settings.socket_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with lock_file(settings.lock_path), lock_file(settings.cache_dir / "daemon.lock"):
+        for orphan in sweep_orphans(settings.cache_dir / "rooms"):
+            log.warning("ended kernel %d, which a daemon that is gone had left", orphan.pid)
         listener = bind(settings.socket_path)
         try:
             asyncio.run(_serve(settings, listener))
@@ -56,7 +58,6 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    sweep_orphans(settings.cache_dir / "rooms")
     blobs = BlobStore(settings.blob_dir)
     async with asyncio.TaskGroup() as tasks:
         services = Services(settings, blobs, _pool_document(), tasks)

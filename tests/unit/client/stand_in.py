@@ -74,6 +74,8 @@ class Room:
                 return responses.NotebookSaved(path=path or "", exported_heads=[], save_sequence=1)
             case _ if not running:
                 return responses.NoKernel()
+            case requests.ShutdownKernel(leaving=True) if len(self.peers) > 1:
+                return responses.Ok()
             case requests.ShutdownKernel():
                 self.set_kernel(lifecycle="Shutdown", activity="")
                 return responses.KernelShuttingDown()
