@@ -43,7 +43,8 @@ class Control:
         settings = self._services.settings
         match request:
             case wire.Ping():
-                return wire.Pong(protocol_version=4, daemon_version=settings.daemon_version, runtimed={"version": 1})
+                ours = {"version": 1, "log_path": str(settings.log_path)}
+                return wire.Pong(protocol_version=4, daemon_version=settings.daemon_version, runtimed=ours)
             case wire.GetDaemonInfo():
                 return self._info()
             case wire.Status():

@@ -14,7 +14,7 @@ import msgspec
 
 from runtimed.daemon.control import ControlReceiver, SettingsReceiver
 from runtimed.daemon.peer import Connection
-from runtimed.errors import RemoteProtocolError, RuntimedError
+from runtimed.errors import DaemonError, RemoteProtocolError, RuntimedError
 from runtimed.room import events
 from runtimed.wire import handshake as wire
 from runtimed.wire.blobs import PutBlob, decode_put_blob
@@ -44,8 +44,14 @@ CAPABILITIES: dict[str, Any] = {"version": 1}
 
 
 def bind(path: Path) -> socket.socket:
-    """A listening socket of mode 0600; what a dead daemon left at the path goes. Call it under the lock."""
+    """A listening socket of mode 0600; what a dead daemon left at the path goes. Call it under the lock.
+
+    Raises:
+        DaemonError: somebody who does not heed our lock listens there.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if _answered(path):
+        raise DaemonError(f"Another program listens on {path}; it was not disturbed", hint="choose another --socket")
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mask = os.umask(0o177)  # no moment at which others could connect
@@ -55,6 +61,16 @@ def bind(path: Path) -> socket.socket:
         os.umask(mask)
     listener.setblocking(False)
     return listener
+
+
+def _answered(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+        return True
 
 
 class Server:
