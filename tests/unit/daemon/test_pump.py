@@ -34,6 +34,7 @@ class Sink:
     def __init__(self) -> None:
         self.deliveries: list[list[Report]] = []
         self.blobs: dict[str, bytes] = {}
+        self.delivered = asyncio.Event()
         self.ended = asyncio.Event()
         self.translator = Translator()
         self.translator.begin("e1")
@@ -49,6 +50,7 @@ class Sink:
 
     def deliver(self, items: list[Report]) -> None:
         self.deliveries.append(items)
+        self.delivered.set()
         if any(isinstance(item, ExecutionFinished) for item in items):
             self.ended.set()
 
@@ -90,8 +92,7 @@ async def test_an_output_without_an_end_comes_after_a_short_gap() -> None:
     assert sink.deliveries == []
 
     async with asyncio.timeout(5):
-        while not sink.deliveries:
-            await asyncio.sleep(0)
+        await sink.delivered.wait()
 
     assert sink.text() == "tick\n"
 
