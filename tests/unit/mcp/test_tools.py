@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ async def test_the_live_rooms_are_listed(connected: Agent) -> None:
 
 async def test_no_room_is_live_where_no_daemon_is(agent: Agent, socket_path: Path) -> None:
     assert await agent.answer("list_notebooks") == []
-    assert not DaemonClient(socket_path).ping()
+    assert not await asyncio.to_thread(DaemonClient(socket_path).ping)
 
 
 async def test_a_kernel_is_started_once_and_says_what_was_not_applied(connected: Agent) -> None:
