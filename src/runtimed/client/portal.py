@@ -7,7 +7,8 @@ import atexit
 import contextlib
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar
 
 from runtimed.errors import InvalidRequest
 
@@ -36,11 +37,12 @@ class Portal:
             raise InvalidRequest(
                 "a Session was called from its own event loop", hint="use AsyncSession in callbacks and coroutines"
             )
-        future = asyncio.run_coroutine_threadsafe(function(*args, **kwargs), self._loop)
+        call = _Call(function(*args, **kwargs))
+        self._loop.call_soon_threadsafe(call.begin)
         try:
-            return future.result()
+            return call.reply.result()
         except BaseException:  # KeyboardInterrupt above all: what is waited for must not go on unseen
-            future.cancel()
+            self.post(call.cancel)
             raise
 
     def post(self, callback: Callable[[], object]) -> None:
@@ -63,6 +65,35 @@ class Portal:
         self._stopped = asyncio.Event()
         self._ready.set()
         await self._stopped.wait()
+
+
+class _Call(Generic[T]):
+    """One coroutine for a thread that waits; answered in the turn of the loop in which it ends.
+
+    asyncio.run_coroutine_threadsafe answers a turn later, behind whatever the loop was to do next.
+    """
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        self.reply: Future[T] = Future()
+        self._coroutine = coroutine
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            self.reply.set_result(await self._coroutine)
+        except asyncio.CancelledError:
+            self.reply.cancel()
+            self.reply.set_running_or_notify_cancel()
+            raise
+        except BaseException as error:  # noqa: BLE001  # it is the caller's, who raises it
+            self.reply.set_exception(error)
 
 
 class Lease:

@@ -52,16 +52,19 @@ class Replica:
             self.receipts.made(self.document.heads[0])  # a change of ours follows all heads, so it is the only one
         return changed
 
+    @property
+    def patient(self) -> bool:
+        """What ``frames`` would send can wait: it only says what we have got."""
+        return self._notebook_sync.patient and self._runtime_sync.patient
+
+    def edits(self) -> list[bytes]:
+        """What we wrote, ready for the socket."""
+        return [encode_frame(FrameType.AUTOMERGE_SYNC, payload) for payload in self._notebook_sync.next_frames()]
+
     def frames(self) -> list[bytes]:
-        """What to send now, ready for the socket."""
-        return [
-            encode_frame(kind, payload)
-            for kind, sync in (
-                (FrameType.AUTOMERGE_SYNC, self._notebook_sync),
-                (FrameType.RUNTIME_STATE_SYNC, self._runtime_sync),
-            )
-            for payload in sync.next_frames()
-        ]
+        """All that there is to say, ready for the socket."""
+        acks = self._runtime_sync.next_frames()
+        return self.edits() + [encode_frame(FrameType.RUNTIME_STATE_SYNC, payload) for payload in acks]
 
 
 def _trusted(change: ChangeHeader) -> None:

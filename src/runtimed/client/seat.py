@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 JOIN_TIMEOUT: Final = 60.0  # a large file is loaded before the notebook is here
 RECEIPT_TIMEOUT: Final = 30.0
+ACKNOWLEDGE_WITHIN: Final = 0.05
 SYNC: Final = (FrameType.AUTOMERGE_SYNC, FrameType.RUNTIME_STATE_SYNC)
 
 
@@ -53,6 +54,7 @@ class Seat:
         self._listener = listener
         self._news = News(notebook=False, runtime=False)
         self._flush_due = False
+        self._acknowledgement: asyncio.TimerHandle | None = None
         self._link: Link | None = None
         self._info: Bootstrap | None = None
         self._replica: Replica | None = None
@@ -149,7 +151,7 @@ class Seat:
             return []
         self._heard(FrameType.AUTOMERGE_SYNC)
         self._flush_later()
-        return self.replica.frames()
+        return self.replica.edits()
 
     # ------------------------------------------------------------------ what comes in (link.Receiver)
 
@@ -168,6 +170,8 @@ class Seat:
 
     def link_lost(self, error: ConnectionLost) -> None:
         self.lost = error
+        if self._acknowledgement is not None:
+            self._acknowledgement.cancel()
         if not self._settled.done():
             self._settled.set_exception(error)
         self.watches.drop_all(error)
@@ -211,8 +215,23 @@ class Seat:
 
     def _flush(self) -> None:
         self._flush_due = False
-        if self.alive and self._replica is not None and (frames := self._replica.frames()):
-            self.link.send(*frames)
+        if self.joined and self.replica.patient:
+            self._acknowledge_later()
+        else:
+            self._send()
         news, self._news = self._news, News(notebook=False, runtime=False)
         if news.notebook or news.runtime:
             self._listener(self, news)
+
+    def _acknowledge_later(self) -> None:
+        # The daemon reads what we have got only to close a gap: at once would cost it a wake-up for each it sends.
+        if self._acknowledgement is None:
+            self._acknowledgement = self.loop.call_later(ACKNOWLEDGE_WITHIN, self._acknowledge)
+
+    def _acknowledge(self) -> None:
+        self._acknowledgement = None
+        self._send()
+
+    def _send(self) -> None:
+        if self.alive and self._replica is not None and (frames := self._replica.frames()):
+            self.link.send(*frames)

@@ -62,6 +62,11 @@ class Replication:
             return True
         return self.live and self._cursor != self._document.end
 
+    @property
+    def patient(self) -> bool:
+        """All that ``next_frames`` would say is which heads we have: nobody waits for that."""
+        return self.live and self._cursor == self._document.end and not self._ask_due and self._wanted is None
+
     # ---------------------------------------------------------------- in
 
     def receive(self, payload: bytes, check: Callable[[ChangeHeader], None]) -> list[ChangeHeader]:

@@ -130,3 +130,13 @@ async def test_changes_are_told_once_per_wake_up(daemon: StandIn) -> None:
     assert heard == [News(notebook=False, runtime=True)]
     seat.leave()
     await asyncio.sleep(0)
+
+
+async def test_what_has_come_is_said_soon_but_not_at_once(seat: Seat, daemon: StandIn) -> None:
+    (theirs,) = [peer._syncs[FrameType.RUNTIME_STATE_SYNC] for peer in daemon.peers]
+
+    daemon.room.set_kernel(activity="Busy")
+    await until(lambda: seat.runtime.activity == "Busy")
+
+    assert not theirs.in_step
+    await until(lambda: theirs.in_step)

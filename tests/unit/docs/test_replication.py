@@ -43,6 +43,19 @@ def test_two_of_ours_exchange_what_each_wrote_apart() -> None:
     assert len(client.document.keys(ROOT)) == 3 + 10
 
 
+def test_an_answer_that_only_says_what_came_can_wait_and_an_edit_cannot() -> None:
+    daemon, client = Ours(notebook("daemon")), Ours(notebook("client"))
+    talk(daemon, client)
+
+    put(daemon.document, "new")
+    for payload in daemon.say():
+        client.take(payload)
+    assert client.sync.dirty and client.sync.patient
+
+    put(client.document, "mine")
+    assert not client.sync.patient
+
+
 def test_an_edit_of_a_live_peer_costs_one_frame_and_one_answer() -> None:
     daemon, client = Ours(notebook("daemon")), Ours(notebook("client"))
     talk(daemon, client)
