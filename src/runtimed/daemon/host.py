@@ -110,6 +110,8 @@ class RoomHost:
             self._flush_timer = None
         self._flushed_at = self._loop.time()
         self.handle(events.Flushed(blocked=self._blocked()))
+        if self.room.documents.uncommitted:  # it waits for a flush of its own
+            self._flush_timer = self._loop.call_later(PACE, self.flush)
 
     def _blocked(self) -> frozenset[str]:
         return frozenset(peer for peer, connection in self._connections.items() if connection.blocked)
@@ -153,7 +155,10 @@ class RoomHost:
             if timer is not None:
                 timer.cancel()
         await self.runner.close()
-        self.tell(events.KernelStopped())
+        self.handle(events.KernelStopped())
+        self.flush()
+        while self.room.documents.uncommitted:  # what was to wait for a later flush
+            self.flush()
         await self.saver.close()
         for connection in list(self._connections.values()):
             connection.close()

@@ -44,6 +44,7 @@ class Documents:
     comments: CommentsDoc
     pool: Document
     _for_notebook: list[Write] = field(default_factory=list)
+    _for_notebook_next: list[Write] = field(default_factory=list)
     _for_runtime: list[Write] = field(default_factory=list)
     _for_comms: list[Write] = field(default_factory=list)
 
@@ -59,10 +60,14 @@ class Documents:
 
     @property
     def uncommitted(self) -> bool:
-        return bool(self._for_notebook or self._for_runtime or self._for_comms)
+        return bool(self._for_notebook or self._for_notebook_next or self._for_runtime or self._for_comms)
 
     def in_notebook(self, write: Write) -> None:
         self._for_notebook.append(write)
+
+    def in_notebook_next(self, write: Write) -> None:
+        """In the flush after the next: nobody waits for it, and the next one brings a result."""
+        self._for_notebook_next.append(write)
 
     def in_runtime(self, write: Write) -> None:
         self._for_runtime.append(write)
@@ -73,11 +78,13 @@ class Documents:
     def commit(self) -> list[Append]:
         """Write all that was collected; the changes made are to be logged before they are told."""
         # The runtime state goes first: a peer that sees a cell's execution_id finds the execution.
-        return [
+        made = [
             *_commit("runtime", self.runtime.document, self._for_runtime),
             *_commit("notebook", self.notebook.document, self._for_notebook),
             *_commit("comms", self.comms.document, self._for_comms),
         ]
+        self._for_notebook, self._for_notebook_next = self._for_notebook_next, self._for_notebook
+        return made
 
 
 def _commit(name: str, document: Document, writes: list[Write]) -> list[Append]:

@@ -35,6 +35,7 @@ class Executions:
         self._launching: list[Address] = []
         self._stopping: list[Address] = []
         self._sequence = documents.runtime.last_seq()
+        self._counted: tuple[str, int] | None = None  # the last execution that told its number
         self.kernel = "none"
         self.kernel_type = ""
         self.env_source = ""
@@ -301,6 +302,9 @@ class Executions:
     def _count(self, execution_id: str, count: int) -> None:
         documents = self._documents
         execution = self._queue.running
+        if self._counted == (execution_id, count):  # when it started; its end says it again
+            return
+        self._counted = (execution_id, count)
         documents.in_runtime(lambda tx: documents.runtime.set_execution_count(tx, execution_id, count))
         if execution is None or execution.execution_id != execution_id:
             return
@@ -310,7 +314,7 @@ class Executions:
             if documents.notebook.has(cell_id):
                 documents.notebook.set_execution(tx, cell_id, execution_id, count)
 
-        documents.in_notebook(in_notebook)
+        documents.in_notebook_next(in_notebook)
 
     def _end(self, execution: Execution, status: str, *, success: bool | None) -> None:
         runtime, eid = self._documents.runtime, execution.execution_id
