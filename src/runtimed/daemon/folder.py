@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import shutil
 import uuid
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RECORD = "room.json"
+LOGS = ("notebook", "runtime", "comms")
 
 
 class RoomRecord(msgspec.Struct, kw_only=True):
@@ -37,6 +40,10 @@ class RoomRecord(msgspec.Struct, kw_only=True):
     loaded: bool = False  # the file's content is in the documents, all of it
     file_sha256: str | None = None  # of the file as we last wrote or read it
     exported_heads: list[str] = []
+    writing_sha256: str | None = (
+        None  # of the file being written: if we die then, it is ours all the same
+    )
+    writing_heads: list[str] = []
 
 
 class RoomFolder:
@@ -47,6 +54,7 @@ class RoomFolder:
         self.record = record
         self.journals: dict[str, Journal] = {}
         self.is_new = True
+        self.let_go = asyncio.Event()  # no log is open: another load may begin
 
     @classmethod
     def read(cls, path: Path) -> RoomFolder | None:
@@ -70,6 +78,32 @@ class RoomFolder:
             DocumentCorrupt: neither generation on disk makes a document.
         """
         self.close()
+        self.let_go.clear()
+        try:
+            return self._documents(pool)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        try:
+            for journal in self.journals.values():
+                journal.close()
+        finally:
+            self.journals.clear()
+            self.let_go.set()
+
+    def start_over(self) -> None:
+        """Forget what was loaded of a file whose loading was cut short: nobody was let in to change it."""
+        for path in self.path.iterdir():
+            if path.name.partition(".")[0] in LOGS:
+                path.unlink()
+
+    def remove(self) -> None:
+        """The room never came to be."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _documents(self, pool: Document) -> Documents:
         notebook_id = self.record.notebook_id
         ephemeral = self.record.ephemeral
         return Documents(
@@ -79,11 +113,6 @@ class RoomFolder:
             CommentsDoc.create(_actor("comments"), notebook_id),
             pool,
         )
-
-    def close(self) -> None:
-        for journal in self.journals.values():
-            journal.close()
-        self.journals.clear()
 
     def _document(self, name: str, create: Callable[[str], NotebookDoc | RuntimeDoc | CommsDoc]) -> Document:
         journal = self.journals[name] = Journal.open(self.path, name)

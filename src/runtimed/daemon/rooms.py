@@ -8,10 +8,11 @@ import os
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from runtimed.daemon.folder import RoomFolder, RoomRecord
 from runtimed.daemon.host import RoomHost
-from runtimed.errors import NotebookNotFound
+from runtimed.errors import DaemonError, NotebookNotFound
 from runtimed.paths import NOTEBOOK_NAMES, notebook_id_of
 from runtimed.store.atomic import write_atomic
 from runtimed.store.files import check_path
@@ -28,7 +29,9 @@ class Rooms:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._live: dict[str, RoomHost] = {}
-        self._turns: dict[str, asyncio.Lock] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._leaving: WeakValueDictionary[str, RoomFolder] = WeakValueDictionary()
+        self._closed = False
         self._folder = services.settings.cache_dir / "rooms"
         self._paths = services.settings.cache_dir / "paths"
 
@@ -61,6 +64,10 @@ class Rooms:
         """
         reference = notebook_id_of(text, Path("/"))
         if reference.path is not None:
+            if self.find(text) is None and not await asyncio.to_thread(self._is_kept, reference.path):
+                raise NotebookNotFound(
+                    f"There is no file {reference.path}", hint="open it, and save it"
+                )
             return await self.open(str(reference.path))
         assert reference.notebook_id is not None
         return await self._enter(reference.notebook_id, None)
@@ -76,10 +83,12 @@ class Rooms:
         record = RoomRecord(notebook_id=notebook_id, working_dir=str(real.parent), path=str(real))
         return await self._enter(notebook_id, record)
 
-    def moved(self, notebook_id: str, path: Path) -> None:
-        """The notebook lives in another file from now on, and that path means this room."""
+    def moved(self, notebook_id: str, path: Path, *, left: Path | None) -> None:
+        """The notebook lives in another file from now on: that path means this room, and the one it left another."""
         self._paths.mkdir(parents=True, exist_ok=True)
         write_atomic(self._link(path), notebook_id.encode())
+        if left is not None and self._id_of(left) == notebook_id:
+            write_atomic(self._link(left), str(uuid.uuid4()).encode())
 
     def owner_of(self, path: Path) -> str | None:
         """The notebook id of the live room of this file."""
@@ -87,7 +96,8 @@ class Rooms:
         return notebook_id if notebook_id in self._live else None
 
     async def close(self) -> None:
-        """End all rooms, side by side."""
+        """End all rooms, side by side, and let nobody open another."""
+        self._closed = True
         await asyncio.gather(*(host.close() for host in self))
 
     async def _enter(self, notebook_id: str, record: RoomRecord | None) -> RoomHost:
@@ -96,16 +106,35 @@ class Rooms:
             return self._live.get(notebook_id) or await self._revive(notebook_id, record)
 
     async def _revive(self, notebook_id: str, record: RoomRecord | None) -> RoomHost:
+        if (leaving := self._leaving.get(notebook_id)) is not None:
+            await leaving.let_go.wait()
         folder = await asyncio.to_thread(self._take, notebook_id, record)
+        if self._closed:
+            raise DaemonError("The daemon is about to end", hint="connect again: that starts the next one")
         host = RoomHost(self._services, self, folder, self._forget)
-        await host.saver.open()
+        try:
+            await host.saver.open()
+        except BaseException:
+            await self._give_up(host)
+            raise
         self._live[notebook_id] = host
         return host
+
+    async def _give_up(self, host: RoomHost) -> None:
+        """The file could not be opened: leave nothing that the next try would stumble over."""
+        try:
+            await host.close()
+        finally:
+            host.folder.close()
+            if host.folder.is_new:
+                await asyncio.to_thread(host.folder.remove)
 
     def _take(self, notebook_id: str, record: RoomRecord | None) -> RoomFolder:
         path = self._folder / notebook_id
         known = RoomFolder.read(path)
         if known is not None:
+            if known.record.path is not None and not known.record.loaded:
+                known.start_over()
             return known
         if record is None:
             raise NotebookNotFound(
@@ -120,7 +149,10 @@ class Rooms:
     def _forget(self, host: RoomHost) -> None:
         if self._live.get(host.notebook_id) is host:
             del self._live[host.notebook_id]
-            self._turns.pop(host.notebook_id, None)
+            self._leaving[host.notebook_id] = host.folder
+
+    def _is_kept(self, path: Path) -> bool:
+        return path.exists() or (self._folder / self._id_of(path)).exists()
 
     def _id_of(self, path: Path) -> str:
         """A path keeps its room's id for ever: an id of its own, or the one of the room that was saved there."""

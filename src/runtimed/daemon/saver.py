@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import uuid
 from datetime import UTC, datetime
@@ -10,10 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runtimed.daemon.snapshot import Snapshot
-from runtimed.docs.ipynb import LoadStep, dumps, examine, export, merge, parse, plan_import
-from runtimed.errors import FileConflict, InvalidRequest, NotebookInvalid, NotebookNotFound, RuntimedError
+from runtimed.docs.ipynb import LoadStep, dumps, empty, examine, export, merge, parse, plan_import
+from runtimed.errors import (
+    CacheUnusable,
+    FileConflict,
+    InternalError,
+    InvalidRequest,
+    NotebookInvalid,
+    NotebookNotFound,
+    RuntimedError,
+)
 from runtimed.room import events
-from runtimed.store.atomic import write_atomic
+from runtimed.store.atomic import refusals, write_atomic
 from runtimed.store.files import FileStamp, check_path, read_notebook, watch, write_notebook
 from runtimed.wire import requests as wire
 
@@ -29,6 +38,7 @@ log = logging.getLogger(__name__)
 
 SETTLED_AT_LAST = 5  # times the autosave delay: a notebook that never settles is saved all the same
 SLICE_TIME = 0.008  # seconds of loading between two breaths of the loop
+TRY_AGAIN = 15.0  # seconds until a save that the disk refused is tried again
 BASE = "saved.ipynb"  # in the room's folder: the file as we last read or wrote it, to tell what others changed
 
 
@@ -50,7 +60,7 @@ class Paths(Protocol):
     def owner_of(self, path: Path) -> str | None:
         """The notebook id of the live room of this file."""
 
-    def moved(self, notebook_id: str, path: Path) -> None:
+    def moved(self, notebook_id: str, path: Path, *, left: Path | None) -> None:
         """The notebook lives in another file from now on."""
 
 
@@ -65,7 +75,11 @@ class Saver:
         self._turn = asyncio.Lock()  # one save or merge at a time
         self._timer: asyncio.TimerHandle | None = None
         self._touched_at: float | None = None
+        self._behind = False  # the file is, or may be, behind the notebook
+        self._reported = False  # the file cannot be taken in, and the room was told
+        self._closed = False
         self._stamp: FileStamp | None = None
+        self._unkept_base: str | None = None  # what ``BASE`` ought to be, while the disk refuses it
         self._watching: tuple[Path, asyncio.Event] | None = None
         self._sequence = 0
 
@@ -80,26 +94,44 @@ class Saver:
         if self._host.room.path is None:
             return
         path = Path(self._host.room.path)
-        record = self._folder.record
         try:
-            text, stamp = await asyncio.to_thread(read_notebook, path)
+            await self._open_found(*await asyncio.to_thread(read_notebook, path))
         except NotebookNotFound:
-            record.loaded = True  # a file that does not exist yet is made by the first save
-        else:
-            if not record.loaded:
-                await self._load(text)
-                await self._remember(text, stamp)
-            elif record.file_sha256 != stamp.sha256:
-                await self._merge(text, stamp)
-            else:
-                self._stamp = stamp
+            await self._open_missing()
+        except NotebookInvalid as error:
+            if not self._folder.record.loaded:
+                raise
+            self._report("source_conflict", error)  # what we have of it is better than nothing, and stays ours
         self._watch(path)
+
+    async def _open_missing(self) -> None:
+        """A file that does not exist yet is made by the first save; one that was deleted, by the next."""
+        if not self._folder.record.loaded:
+            await self._remember(dumps(empty()), None)
+        self._catch_up()
+
+    async def _open_found(self, text: str, stamp: FileStamp) -> None:
+        record = self._folder.record
+        if not record.loaded:
+            await self._load(text)
+            await self._remember(text, stamp)
+            return
+        if record.file_sha256 == stamp.sha256:
+            self._stamp = stamp
+        else:
+            await self._take_in(text, stamp)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """What the last daemon had no time to save."""
+        if _hex(self._host.room.documents.notebook.document.heads) != self._folder.record.exported_heads:
+            self.touch()
 
     async def _load(self, text: str) -> None:
         steps, repairs = await asyncio.to_thread(self._plan, text)
         for repair in repairs:
             log.info("%s: %s", self._host.room.path, repair)
-        loop = asyncio.get_running_loop()
+        loop, room = asyncio.get_running_loop(), self._host.room
         position = 0
         while position < len(steps):
             until = loop.time() + SLICE_TIME
@@ -107,6 +139,10 @@ class Saver:
                 self._host.handle(events.CellsLoaded((steps[position],), last=position + 1 == len(steps)))
                 self._host.flush()
                 position += 1
+            if self._host.room is not room:  # loaded anew from its logs, which the disk refuses to complete
+                raise CacheUnusable(
+                    f"{room.path} cannot be opened: the cache folder takes no more", hint="free some space, try again"
+                )
             await asyncio.sleep(0)
 
     def _plan(self, text: str) -> tuple[list[LoadStep], Sequence[str]]:
@@ -117,19 +153,30 @@ class Saver:
 
     def touch(self) -> None:
         """The notebook changed: save when it has been quiet for a while, or after some time anyway."""
-        if self._host.room.path is None:
+        if self._host.room.path is None or self._closed:
             return
+        self._behind = True
         loop, delay = asyncio.get_running_loop(), self._services.settings.autosave_secs
         if self._touched_at is None:
             self._touched_at = loop.time()
+        self._save_at(min(loop.time() + delay, self._touched_at + SETTLED_AT_LAST * delay))
+
+    def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        due = min(loop.time() + delay, self._touched_at + SETTLED_AT_LAST * delay)
-        self._timer = loop.call_at(due, lambda: self._services.start(self._autosave()))
+            self._timer = None
+
+    def _save_at(self, due: float) -> None:
+        self._cancel_timer()
+        self._timer = asyncio.get_running_loop().call_at(due, lambda: self._services.start(self._autosave()))
 
     async def save(self, effect: SaveFile) -> None:
         """A peer asked for it: it gets an answer, whatever comes of it."""
-        response = await self._saved(effect.path)
+        try:
+            response = await self._saved(effect.path)
+        except Exception as error:
+            log.exception("%s could not be saved", self._host.room.path)
+            response = wire.Error(error=f"The notebook could not be saved: {error!r}", code=InternalError.code)
         if effect.peer_id is not None and effect.request_id is not None:
             self._host.tell(events.Answered(effect.peer_id, effect.request_id, response))
 
@@ -142,31 +189,43 @@ class Saver:
         """Save what is not saved, and stop watching."""
         if self._watching is not None:
             self._watching[1].set()
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._behind:
             await self._autosave()
+        async with self._turn:
+            self._closed = True
+            self._cancel_timer()
+        self._host.flush()  # what was told last belongs into the logs, which close now
 
     async def _autosave(self) -> None:
-        response = await self._saved(None)
-        if isinstance(response, wire.Error | wire.NotebookSaveBlocked):
+        try:
+            response = await self._saved(None)
+        except Exception:
+            log.exception("%s could not be saved", self._host.room.path)
+            return
+        if not isinstance(response, wire.NotebookSaved):
             log.warning("%s was not saved: %s", self._host.room.path, response)
 
     async def _saved(self, asked: str | None) -> wire.Response:
         async with self._turn:
-            self._timer = self._touched_at = None
+            if self._closed:
+                return wire.Error(error="The notebook is closed", code=NotebookNotFound.code)
+            self._cancel_timer()
+            self._touched_at = None
             try:
                 path = await asyncio.to_thread(check_path, self._path(asked))
                 owner = self._paths.owner_of(path)
                 if owner not in (None, self._folder.record.notebook_id):
                     return _blocked(path, wire.PathAlreadyOpen(uuid=owner, path=str(path)))
                 return await self._write(path)
-            except FileConflict as error:
-                self._host.tell(events.SaveBlocked("source_conflict", str(error)))
+            except (FileConflict, NotebookInvalid) as error:
+                if asked is None:
+                    self._report("source_conflict", error)
                 return _blocked(path, wire.SourceConflict(message=str(error)))
             except InvalidRequest as error:
                 return wire.Error(error=error.message, code=error.code, hint=error.hint)
             except RuntimedError as error:
                 self._host.tell(events.SaveBlocked("io", str(error)))
+                self._save_at(asyncio.get_running_loop().time() + TRY_AGAIN)
                 return _blocked(Path(asked or self._host.room.path or ""), wire.SaveIo(message=str(error)))
 
     def _path(self, asked: str | None) -> Path:
@@ -183,24 +242,34 @@ class Saver:
         except FileConflict:
             if not here:
                 raise
-            text, stamp = await asyncio.to_thread(read_notebook, path)
-            await self._merge(text, stamp)
+            await self._take_in(*await asyncio.to_thread(read_notebook, path))
             return await self._write_once(path, self._stamp)
 
     async def _write_once(self, path: Path, expected: FileStamp | None) -> wire.Response:
         self._host.flush()  # what is collected belongs into the file
         documents = self._host.room.documents
         heads = documents.notebook.document.heads
-        text = await asyncio.to_thread(self._text, Snapshot.take(documents))
-        stamp = await asyncio.to_thread(write_notebook, path, text, expected)
-        await self._services.syncer.sync()
+        self._behind = False
+        try:
+            text = await asyncio.to_thread(self._text, Snapshot.take(documents))
+            await asyncio.to_thread(self._announce, text, heads)
+            stamp = await asyncio.to_thread(write_notebook, path, text, expected)
+        except BaseException:
+            self._behind = True
+            raise
         await self._remember(text, stamp, heads=heads, path=path)
+        await self._services.syncer.sync()
         self._sequence += 1
+        self._reported = False
         self._host.tell(events.Saved(str(path), heads, datetime.now(UTC).isoformat(timespec="milliseconds")))
         self._watch(path)
-        return wire.NotebookSaved(
-            path=str(path), exported_heads=[head.hex() for head in heads], save_sequence=self._sequence
-        )
+        return wire.NotebookSaved(path=str(path), exported_heads=_hex(heads), save_sequence=self._sequence)
+
+    def _announce(self, text: str, heads: Sequence[bytes]) -> None:
+        """Note what will be written: who finds it in the file, with us dead, knows it for ours and not another's."""
+        record = self._folder.record
+        record.writing_sha256, record.writing_heads = hashlib.sha256(text.encode()).hexdigest(), _hex(heads)
+        self._folder.write_record()
 
     def _text(self, snapshot: Snapshot) -> str:
         return dumps(export(snapshot, snapshot, self._fetch))
@@ -221,19 +290,35 @@ class Saver:
 
     async def _follow(self, path: Path, stop: asyncio.Event) -> None:
         async for stamp in watch(path, since=self._stamp, stop=stop):
-            if stamp is None or (self._stamp is not None and stamp.same_content(self._stamp)):
-                continue
-            async with self._turn:
-                await self._look(path)
+            if stamp is None:
+                log.info("%s is gone; the next save makes it again", path)
+            else:
+                async with self._turn:
+                    await self._look(path)
 
     async def _look(self, path: Path) -> None:
+        if self._closed:
+            return
         try:
             text, stamp = await asyncio.to_thread(read_notebook, path)
             if self._stamp is None or not stamp.same_content(self._stamp):
-                await self._merge(text, stamp)
+                await self._take_in(text, stamp)
+            elif self._reported:
+                self.touch()  # it is ours again: a save says so
         except RuntimedError as error:
             log.warning("%s was changed outside and cannot be taken in: %s", path, error)
-            self._host.tell(events.SaveBlocked("source_conflict", str(error)))
+            self._report("source_conflict", error)
+
+    def _report(self, kind: str, error: RuntimedError) -> None:
+        self._reported = True
+        self._host.tell(events.SaveBlocked(kind, str(error)))
+
+    async def _take_in(self, text: str, stamp: FileStamp) -> None:
+        record = self._folder.record
+        if stamp.sha256 == record.writing_sha256:  # we wrote it, and did not come to note that
+            await self._remember(text, stamp, heads=[bytes.fromhex(head) for head in record.writing_heads])
+        else:
+            await self._merge(text, stamp)
 
     async def _merge(self, text: str, stamp: FileStamp) -> None:
         """Take in what another program wrote: its changes since the common base merge like a peer's."""
@@ -255,38 +340,46 @@ class Saver:
         log.info("%s was changed outside; its changes are merged", self._host.room.path)
         for kept in merged.kept:
             log.warning("%s: %s", self._host.room.path, kept)
-        await self._remember(text, stamp)
+        # The fork is what the file is; what the room did meanwhile stays apart, for the next merge to respect.
+        await self._remember(text, stamp, heads=[merged.changes[-1].hash] if merged.changes else heads)
 
     def _base(self) -> dict[str, Any]:
+        if self._unkept_base is not None:
+            return parse(self._unkept_base)
         try:
             return parse((self._folder.path / BASE).read_text("utf-8"))
         except FileNotFoundError as exc:
             raise NotebookInvalid("what the file was before is not known any more") from exc
 
     async def _remember(
-        self, text: str, stamp: FileStamp, *, heads: Sequence[bytes] | None = None, path: Path | None = None
+        self, text: str, stamp: FileStamp | None, *, heads: Sequence[bytes] | None = None, path: Path | None = None
     ) -> None:
         """The file and the room have met: this is the base that later changes are told from."""
-        record = self._folder.record
-        moved = path is not None and str(path) != record.path
+        record, left = self._folder.record, self._folder.record.path
         self._stamp = stamp
+        self._unkept_base = text
         record.loaded = True
-        record.file_sha256 = stamp.sha256
-        heads = self._host.room.documents.notebook.document.heads if heads is None else heads
-        record.exported_heads = [head.hex() for head in heads]
-        if path is not None:
-            record.path = str(path)
-        await asyncio.to_thread(self._write_base, text)
-        if moved and path is not None:
-            await asyncio.to_thread(self._paths.moved, record.notebook_id, path)
+        record.file_sha256 = stamp.sha256 if stamp else None
+        record.exported_heads = _hex(self._host.room.documents.notebook.document.heads if heads is None else heads)
+        record.path = str(path) if path else left
+        with refusals("note what the file holds", kept="the file and the notebook are complete"):
+            await asyncio.to_thread(self._write_base, text)
+            if record.path is not None and record.path != left:
+                old = Path(left) if left else None
+                await asyncio.to_thread(self._paths.moved, record.notebook_id, Path(record.path), left=old)
 
     def _write_base(self, text: str) -> None:
         write_atomic(self._folder.path / BASE, text.encode(), durable=False)
         self._folder.write_record()
+        self._unkept_base = None
 
 
 def _blocked(path: Path, reason: wire.SaveBlock) -> wire.NotebookSaveBlocked:
     return wire.NotebookSaveBlocked(path=str(path), reason=reason)
+
+
+def _hex(heads: Sequence[bytes]) -> list[str]:
+    return [head.hex() for head in heads]
 
 
 def _new_id() -> str:

@@ -92,8 +92,12 @@ def _stamp(data: bytes, mtime_ns: int) -> FileStamp:
 def write_notebook(path: Path, text: str, expected: FileStamp | None) -> FileStamp:
     """Replace the file as a whole. FileConflict when what is there is not ``expected`` (None: nothing is)."""
     target = path.resolve()  # write through a link, never over it
-    _refuse_conflict(target, expected)
     data = text.encode()
+    found = stamp_of(target)
+    if found is not None:
+        if found.sha256 == hashlib.sha256(data).hexdigest():
+            return found  # whoever wrote it: there is nothing to write, and nobody's time stamp to move
+        _refuse_conflict(target, found, expected)
     try:
         write_atomic(target, data, mode=_mode(target))
         mtime_ns = target.stat().st_mtime_ns
@@ -105,10 +109,7 @@ def write_notebook(path: Path, text: str, expected: FileStamp | None) -> FileSta
     return _stamp(data, mtime_ns)
 
 
-def _refuse_conflict(path: Path, expected: FileStamp | None) -> None:
-    found = stamp_of(path)
-    if found is None:
-        return  # a file that was deleted is written anew: nothing of anybody's is lost
+def _refuse_conflict(path: Path, found: FileStamp, expected: FileStamp | None) -> None:
     if expected is None:
         raise FileConflict(f"{path} exists already; it was not overwritten", hint="open it, or save elsewhere")
     if not found.same_content(expected):

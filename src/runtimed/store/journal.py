@@ -119,18 +119,24 @@ class Journal:
         """Return when all that was appended before the call would survive a power cut."""
         kept = "all changes are recorded; the last of them survive a crash but not a power cut"
         with self._syncing, refusals("sync the change log", kept=kept):
-            end = self._end
-            _flush(self._fd)  # only `compact` changes the descriptor, and it holds the same lock
-            self._synced = max(self._synced, end)
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._fd < 0:
+            return  # closed meanwhile, and that synced it
+        end = self._end
+        _flush(self._fd)  # only `compact` and `close` change the descriptor, and they hold the same lock
+        self._synced = max(self._synced, end)
 
     def close(self) -> None:
         """Sync and let go of the lock. Closing twice is harmless."""
-        with self._compacting:
+        with self._compacting, self._syncing:
             if self._fd < 0:
                 return
             try:
                 if self.unsynced:
-                    self.sync()
+                    with refusals("sync the change log", kept="all changes are recorded"):
+                        self._flush()
             finally:
                 os.close(self._fd)
                 self._fd = -1
@@ -145,6 +151,8 @@ class Journal:
         covered = self._end if covered is None else covered
         kept = "the change log stays complete"
         with self._compacting, refusals("write a snapshot", kept=kept):
+            if self._fd < 0:
+                return  # closed meanwhile: the next to open it finds the log as it is
             try:
                 write_atomic(self._files.snap_new, pack_snapshot(snapshot))
                 self._verify(self._files.snap_new, heads)

@@ -54,6 +54,17 @@ def test_a_file_that_we_never_read_is_not_overwritten(tmp_path: Path) -> None:
     assert path.read_text() == "somebody's"
 
 
+def test_what_is_there_already_is_not_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "n.ipynb"
+    path.write_text("the same")
+    before = path.stat()
+
+    written = write_notebook(path, "the same", None)
+
+    assert written == stamp_of(path)
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
 def test_a_file_that_was_deleted_is_written_anew(tmp_path: Path) -> None:
     path = tmp_path / "n.ipynb"
     stamp = write_notebook(path, "ours", None)

@@ -66,6 +66,18 @@ def test_sync_says_what_is_still_to_be_synced(journal: Journal) -> None:
     assert not journal.unsynced
 
 
+def test_a_journal_that_was_closed_meanwhile_has_nothing_to_sync_or_compact(journal: Journal, tmp_path: Path) -> None:
+    journal.append([b"one"])
+    journal.close()
+
+    journal.sync()
+    journal.compact(b"snapshot", [])
+
+    again = reopened(journal, tmp_path)
+    assert again.recovered.raws == [b"one"]
+    again.close()
+
+
 def test_a_torn_tail_is_cut_and_later_appends_stand_behind_whole_records(journal: Journal, tmp_path: Path) -> None:
     journal.append([b"one", b"two"])
     journal.close()

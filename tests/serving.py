@@ -1,0 +1,122 @@
+"""Real daemons for tests: each on a socket and a folder of its own, started, killed and started again at will."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+import psutil
+import pytest
+
+from runtimed.client.admin import DaemonClient
+
+BIN = Path(sys.executable).parent
+DEADLINE_S = 30.0
+T = TypeVar("T")
+
+
+def until(look: Callable[[], T], deadline: float = DEADLINE_S) -> T:
+    """What ``look`` gives as soon as that is true; for what nobody tells us of, such as a file or another process."""
+    ends = time.monotonic() + deadline
+    while not (found := look()):
+        assert time.monotonic() < ends, f"not so within {deadline:g} s"
+        time.sleep(0.02)
+    return found
+
+
+class Daemon:
+    """The daemon of one place: whoever was started there last."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.socket = folder / "runtimed.sock"
+        self.client = DaemonClient(self.socket)
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def start(self, *args: str) -> int:
+        """Serve until stopped or killed; back when it listens, with its pid."""
+        reader, writer = os.pipe()
+        with os.fdopen(reader) as ready:
+            process = subprocess.Popen(
+                [BIN / "runtimed", "run", "--ready-fd", str(writer), *args],
+                stderr=subprocess.PIPE,
+                pass_fds=(writer,),
+                cwd="/",
+            )
+            os.close(writer)
+            self._started.append(process)
+            assert ready.readline() == "ready\n", process.communicate()[1].decode()
+        return process.pid
+
+    @property
+    def process(self) -> psutil.Process:
+        return psutil.Process(int(self.client.info()["pid"]))
+
+    def kill(self) -> None:
+        """kill -9: nothing is said, nothing is saved."""
+        self._end(psutil.Process.kill)
+
+    def stop(self) -> None:
+        """Ask it to end, as SIGTERM does, and wait until it has."""
+        self._end(psutil.Process.terminate)
+
+    def close(self) -> None:
+        """Leave no process behind."""
+        if self.client.ping():
+            self.stop()
+        for process in self._started:
+            process.kill()
+            process.communicate()
+
+    def rooms(self) -> dict[str, dict[str, object]]:
+        return {str(room["notebook_id"]): room for room in self.client.list_rooms()}
+
+    def kernels(self) -> list[psutil.Process]:
+        """The kernels of this place, whichever daemon started them."""
+        return [process for process in psutil.process_iter() if str(self.folder) in _kernel_line(process)]
+
+    def _end(self, how: Callable[[psutil.Process], None]) -> None:
+        process = self.process
+        how(process)
+        ours = [started for started in self._started if started.pid == process.pid]
+        if ours:
+            ours[0].wait(DEADLINE_S)
+        else:
+            process.wait(DEADLINE_S)
+
+
+def _kernel_line(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        line = " ".join(process.cmdline())
+        return line if "ipykernel_launcher" in line and process.status() != psutil.STATUS_ZOMBIE else ""
+    return ""
+
+
+def runt(*args: str, **more: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BIN / "runt", *args], capture_output=True, text=True, check=False, timeout=DEADLINE_S, **more
+    )  # type: ignore[call-overload,no-any-return]
+
+
+@pytest.fixture
+def daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
+    """A place where nobody serves yet; sessions and ``start`` change that, and the test's end ends it."""
+    with TemporaryDirectory(prefix="rt", ignore_cleanup_errors=True) as name:
+        folder = Path(name).resolve()
+        monkeypatch.setenv("RUNTIMED_CACHE_DIR", str(folder))
+        monkeypatch.setenv("RUNTIMED_SOCKET_PATH", str(folder / "runtimed.sock"))
+        # Layers are content-addressed: built once on a machine, shared by all daemons of all tests.
+        shared = os.environ.get("RUNTIMED_ENV_DIR") or f"{tempfile.gettempdir()}/runtimed-environments-{os.getuid()}"
+        monkeypatch.setenv("RUNTIMED_ENV_DIR", shared)
+        monkeypatch.setenv("RUNTIMED_UV_DEFAULT_PACKAGES", " ")  # ipykernel alone
+        place = Daemon(folder)
+        yield place
+        place.close()
