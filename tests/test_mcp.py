@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from mcp import Client, MCPError, StdioServerParameters
 from mcp_types import CallToolResult
 from nbconvert import HTMLExporter
 
+from runtimed import _mcp_server
 from runtimed.mcp.server import create_server
 from runtimed.settings import DEFAULT_PACKAGES, VERSION
 from serving import BIN, Daemon, daemon
@@ -108,6 +110,14 @@ async def test_the_server_says_who_it_is_and_where_to_begin(mode: str) -> None:
         assert "connect_notebook" in (client.instructions or "")
 
 
+def test_without_the_mcp_package_the_command_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["runtimed-mcp"])
+    monkeypatch.setattr(_mcp_server, "find_spec", lambda name: None)
+
+    with pytest.raises(SystemExit, match="pip install"):
+        _mcp_server.main()
+
+
 # ------------------------------------------------------------------ with a daemon and kernels
 
 integration = pytest.mark.integration
@@ -162,6 +172,9 @@ async def test_two_servers_share_kernel_and_cells(daemon: Daemon, tmp_path: Path
         await other.answer("set_cell_source", cell_id=cell_id, source="x = 40")
         assert (await one.answer("execute_cell", cell_id=cell_id))["success"]
         assert [cell["source"] for cell in await one.answer("get_all_cells")] == ["x = 40", "x + 1"]
+
+        crowd = (agent.answer("run_code", code=f"print({n})") for n, agent in enumerate((one, other) * 3))
+        assert [result["stdout"] for result in await asyncio.gather(*crowd)] == [f"{n}\n" for n in range(6)]
 
         (room,) = await one.answer("list_notebooks")
         assert (room["notebook_id"], room["active_peers"], room["has_kernel"]) == ("shared", 2, True)

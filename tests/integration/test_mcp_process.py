@@ -111,9 +111,7 @@ def test_a_host_that_is_killed_takes_its_server_with_it(daemon: Daemon, tmp_path
         host.process.stdout.close()
         host.send("tools/list", id=99, params={})
 
-        assert host.process.stdin is not None
-        host.process.stdin.close()
-        host.process.wait(2.0)
+        assert host.hang_up(within=2.0) == ""
 
 
 def test_garbage_on_the_wire_costs_nothing(daemon: Daemon, tmp_path: Path) -> None:

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import Client
+from mcp_types import Implementation
 
 from runtimed.client.admin import DaemonClient
+from runtimed.mcp.server import create_server
 from unit.client.stand_in import StandIn
 from unit.mcp.conftest import Agent, text
 
@@ -31,6 +34,16 @@ async def test_connecting_tells_where_we_are(agent: Agent, daemon: StandIn) -> N
         "executing": None,
         "queue": [],
     }
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_others_see_which_program_edits(daemon: StandIn, mode: str) -> None:
+    who = Implementation(name="Claude Code", version="2")
+    async with Client(create_server(), mode=mode, client_info=who) as client:
+        await Agent(client).answer("connect_notebook", notebook_id="mine")
+
+        (peer,) = daemon.peers
+        assert "/agent:claude-code:" in peer.label
 
 
 async def test_a_path_is_taken_from_where_the_server_stands(
