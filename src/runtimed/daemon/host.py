@@ -7,6 +7,7 @@ run as tasks, and what becomes of them comes back as the next event.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 import uuid
@@ -16,13 +17,11 @@ from typing import TYPE_CHECKING
 from runtimed.daemon.runner import KernelRunner
 from runtimed.daemon.saver import Paths, Saver
 from runtimed.daemon.story import Story
-from runtimed.errors import DocumentPoisoned, RuntimedError, StorageError
+from runtimed.errors import CacheUnusable, DocumentPoisoned, RuntimedError, StorageError
 from runtimed.room import effects as do
 from runtimed.room import events
 from runtimed.room.room import Room
 from runtimed.wire import requests as wire
-from runtimed.wire.frames import FrameType, encode_frame
-from runtimed.wire.handshake import InitialLoad, SyncStatus, encode_control
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PACE = 0.005  # seconds between two flushes to peers that are owed nothing (DESIGN §4)
-TICK = 15.0  # seconds: presence is pruned, idle peers are found
+TICK = 5.0  # seconds: presence is pruned, overdue requests are answered, idle peers are found
 IDLE_MAX = 300.0  # seconds without a sign of life after which a peer is dropped (PROTOCOL §4)
 
 
@@ -200,7 +199,9 @@ class RoomHost:
                 self.services.start(self.saver.save(effect))
 
     def _append(self, document: str, changes: tuple[bytes, ...]) -> None:
-        journal = self.folder.journals[document]
+        journal = self.folder.journals.get(document)
+        if journal is None:
+            raise CacheUnusable(f"The log of the {document} is not open")
         journal.append(changes)
         self.services.syncer.mark(journal)
         if journal.wants_compaction:
@@ -247,21 +248,15 @@ class RoomHost:
     def _recover(self, error: RuntimedError) -> None:
         """Load the room anew from its logs: what was acknowledged is there, every peer has to reconnect."""
         log.error("room %s is loaded anew: %s", self.notebook_id, error)
-        farewell = encode_control(
-            SyncStatus(
-                notebook_doc="pending",
-                runtime_state="pending",
-                initial_load=InitialLoad(phase="failed", reason=f"{error.code}: {error}"),
-            )
-        )
         for connection in self._connections.values():
-            connection.send(encode_frame(FrameType.SESSION_CONTROL, farewell))
             connection.close()
-        self.room = self.room.reborn(self.folder.load(self.services.pool))
+        with contextlib.suppress(StorageError):
+            self._perform(self.room.documents.salvage())
         try:
+            self.room = self.room.reborn(self.folder.load(self.services.pool))
             self._perform(self.room.wake())
-        except StorageError as again:
-            log.error("room %s cannot be written: %s", self.notebook_id, again)
+        except StorageError as again:  # whoever joins next has it tried again
+            log.error("room %s cannot be kept: %s", self.notebook_id, again)
 
 
 def _new_id() -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OPENING_TIMEOUT = 10.0  # seconds for preamble and handshake (PROTOCOL §2.3)
+CLOSING_TIMEOUT = 5.0  # seconds for a peer to read what was written before its connection closes
 HIGH_WATER = 1 << 20  # bytes unsent from which on document frames wait
 OUTBOX_MAX = 256 << 20  # bytes unsent at which a peer that does not read is given up
 
@@ -81,6 +82,8 @@ class Connection(asyncio.Protocol):
             log.warning("a peer is dropped: %s", reason)
             self._transport.abort()
         else:
+            # What was said last is to arrive, but one that does not read must not keep its buffers for ever.
+            self._deadline = asyncio.get_running_loop().call_later(CLOSING_TIMEOUT, self._transport.abort)
             self._transport.close()
 
     # Called by asyncio

@@ -8,13 +8,15 @@ import logging
 import os
 import socket
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from runtimed.daemon.control import ControlReceiver, SettingsReceiver
 from runtimed.daemon.peer import Connection
-from runtimed.errors import DaemonError, RemoteProtocolError, RuntimedError
+from runtimed.errors import DaemonError, InternalError, InvalidRequest, RemoteProtocolError, RuntimedError
+from runtimed.paths import notebook_id_of
 from runtimed.room import events
 from runtimed.wire import handshake as wire
 from runtimed.wire.blobs import PutBlob, decode_put_blob
@@ -22,12 +24,11 @@ from runtimed.wire.frames import Frame, FrameType, encode_frame, encode_untyped
 from runtimed.wire.requests import BlobStored, BlobUploadError, decode_request
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from runtimed.daemon.control import Control
     from runtimed.daemon.host import RoomHost
     from runtimed.daemon.rooms import Rooms
     from runtimed.daemon.services import Services
+    from runtimed.wire.blobs import BlobHeader
 
 log = logging.getLogger(__name__)
 
@@ -102,8 +103,11 @@ class Server:
         try:
             host = await self._find(handshake)
         except RuntimedError as error:
-            connection.send(_bootstrap(handshake, _refusal(error)))
-            connection.close()
+            _refuse(connection, handshake, error)
+            return
+        except Exception as error:
+            log.exception("a room could not be opened")
+            _refuse(connection, handshake, InternalError(f"The notebook cannot be opened: {error!r}"))
             return
         if connection.closed:
             return
@@ -121,9 +125,10 @@ class Server:
             case wire.OpenNotebook(path=path):
                 return await self._rooms.open(path)
             case wire.CreateNotebook():
+                known, name = _named(handshake)
                 return await self._rooms.create(
-                    notebook_id=handshake.notebook_id,
-                    name=handshake.name,
+                    notebook_id=known,
+                    name=name,
                     working_dir=handshake.working_dir,
                     ephemeral=bool(handshake.ephemeral),
                 )
@@ -167,6 +172,8 @@ class RoomReceiver:
     def received(self, frames: list[Frame]) -> None:
         try:
             for frame in frames:
+                if self._connection.closed:
+                    break  # one of the frames before was its last
                 self._received(frame)
         finally:
             self._host.settle()
@@ -186,13 +193,12 @@ class RoomReceiver:
         elif kind == FrameType.PRESENCE:
             self._host.handle(events.PresenceSent(self.peer_id, payload, self._connection.heard_at))
         elif kind == FrameType.PUT_BLOB:
-            self._host.services.start(self._put_blob(payload))
+            self._host.services.start(self._put_blob(*decode_put_blob(payload)))
         elif kind in (FrameType.RESPONSE, FrameType.BROADCAST, FrameType.SESSION_CONTROL):
             raise RemoteProtocolError(f"a {FrameType(kind).name} frame, which only daemons send")
         # Other types are newer than we are: skipped (PROTOCOL §2).
 
-    async def _put_blob(self, payload: bytes) -> None:
-        header, data = decode_put_blob(payload)
+    async def _put_blob(self, header: BlobHeader, data: memoryview) -> None:
         answer: BlobStored | BlobUploadError
         if not isinstance(header, PutBlob):
             answer = BlobUploadError(reason={"kind": "unknown_upload"})
@@ -208,6 +214,21 @@ class RoomReceiver:
         if header.sha256 and header.sha256 != digest:
             return BlobUploadError(reason={"kind": "hash_mismatch"})
         return BlobStored(hash=digest, size=len(data), media_type=header.media_type)
+
+
+def _named(handshake: wire.CreateNotebook) -> tuple[str | None, str | None]:
+    """Id and name of a notebook to be made. An id names a folder of ours: what is none is taken for a name."""
+    if handshake.notebook_id is None:
+        return None, handshake.name
+    reference = notebook_id_of(handshake.notebook_id, Path("/"))
+    if reference.notebook_id is None:
+        raise InvalidRequest(f"{handshake.notebook_id!r} is a path, not a notebook id", hint="open it as a file")
+    return reference.notebook_id, handshake.name or reference.name
+
+
+def _refuse(connection: Connection, handshake: wire.RoomHandshake, error: RuntimedError) -> None:
+    connection.send(_bootstrap(handshake, _refusal(error)))
+    connection.close()
 
 
 def _refusal(error: RuntimedError) -> wire.ConnectionInfo:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from runtimed.errors import DocumentPoisoned
 from runtimed.room.effects import Append
 from runtimed.wire.frames import FrameType
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from runtimed.docs.crdt import Document, Transaction
     from runtimed.docs.notebook import NotebookDoc
     from runtimed.docs.runtime import RuntimeDoc
+    from runtimed.room.effects import Effect
 
 Write = Callable[["Transaction"], None]
 
@@ -84,6 +87,18 @@ class Documents:
             *_commit("comms", self.comms.document, self._for_comms),
         ]
         self._for_notebook, self._for_notebook_next = self._for_notebook_next, self._for_notebook
+        return made
+
+    def salvage(self) -> list[Effect]:
+        """What can still be written of what was collected, where one of the documents is poisoned."""
+        made: list[Effect] = []
+        for name, document, writes in (
+            ("runtime", self.runtime.document, self._for_runtime),
+            ("comms", self.comms.document, self._for_comms),
+            ("notebook", self.notebook.document, self._for_notebook),
+        ):
+            with contextlib.suppress(DocumentPoisoned):
+                made += _commit(name, document, writes)
         return made
 
 

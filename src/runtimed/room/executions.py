@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from runtimed.docs.outputs import ClearOutputs, PutOutput, UpdateDisplay, error_manifest
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from runtimed.room.documents import Documents
 
 Address = tuple[str, str]  # peer id, request id
+Refusal = Literal["malformed", "already_exists", "duplicate_in_request"]
 Answer = Callable[[Address, wire.Response], None]
 
 
@@ -65,6 +66,10 @@ class Executions:
         """Go on with the kernel and the queue of a room whose documents had to be loaded anew."""
         self._queue, self.kernel = before._queue, before.kernel
         self.kernel_type, self.env_source = before.kernel_type, before.env_source
+        notebook = self._documents.notebook
+        for execution in self._queue:  # that the cell shows it may not have been written any more
+            if notebook.has(execution.cell_id) and notebook.execution_id(execution.cell_id) != execution.execution_id:
+                self._link(execution)
 
     def _orphaned(self, execution_id: str) -> None:
         runtime = self._documents.runtime
@@ -177,6 +182,9 @@ class Executions:
             return []
         notebook = self._documents.notebook
         code = [c for c in notebook.cell_ids() if notebook.cell(c).cell_type == "code"]
+        for execution_id, reason in self._refused_of((given or {}).values()):
+            self._answer(address, wire.ExecutionIdRejected(execution_id=execution_id, reason=reason))
+            return []
         executions = [self._make(c, submitted_by, (given or {}).get(c)) for c in code]
         queued = [wire.QueuedCell(cell_id=e.cell_id, execution_id=e.execution_id) for e in executions]
         self._answer(address, wire.AllCellsQueued(queued=queued))
@@ -213,7 +221,15 @@ class Executions:
             submitted_by=submitted_by,
         )
 
-    def _refused(self, execution_id: str | None) -> Literal["malformed", "already_exists"] | None:
+    def _refused_of(self, given: Collection[str]) -> Iterator[tuple[str, Refusal]]:
+        seen: set[str] = set()
+        for execution_id in given:
+            reason = "duplicate_in_request" if execution_id in seen else self._refused(execution_id)
+            if reason is not None:
+                yield execution_id, reason
+            seen.add(execution_id)
+
+    def _refused(self, execution_id: str | None) -> Refusal | None:
         if execution_id is None:
             return None
         if not _is_uuid(execution_id):
@@ -292,11 +308,16 @@ class Executions:
                 status=status,
             )
 
+        documents.in_runtime(in_runtime)
+        self._link(execution)
+
+    def _link(self, execution: Execution) -> None:
+        documents = self._documents
+
         def in_notebook(tx: Transaction) -> None:
             if documents.notebook.has(execution.cell_id):  # else deleted meanwhile
                 documents.notebook.set_execution(tx, execution.cell_id, execution.execution_id, None)
 
-        documents.in_runtime(in_runtime)
         documents.in_notebook(in_notebook)
 
     def _count(self, execution_id: str, count: int) -> None:

@@ -26,7 +26,9 @@ ORDER = (
     FrameType.COMMENTS_DOC_SYNC,
     FrameType.POOL_STATE_SYNC,
 )
+UNSAID_MAX = 64 << 20  # bytes of answers and broadcasts that wait for a peer that does not read
 PARKED_MAX = 256  # requests of one peer that wait for their required_heads
+PARKED_MAX_S = 10.0  # how long each of them does, counted from a tick; clients give up after 30
 
 
 @dataclass
@@ -36,8 +38,9 @@ class Peer:
     replications: dict[FrameType, Replication]
     status: SyncStatus
     outbox: list[bytes] = field(default_factory=list)  # whole frames
-    parked: list[RequestEnvelope] = field(default_factory=list)
-    parked_ticks: int = 0
+    unsaid: int = 0  # bytes in it
+    # Requests and the first tick that saw each waiting.
+    parked: list[tuple[RequestEnvelope, float | None]] = field(default_factory=list)
     leaving: bool = False  # it said so; its socket closes soon
 
     @property
@@ -45,7 +48,9 @@ class Peer:
         return bool(self.outbox) or any(r.dirty for r in self.replications.values())
 
     def say(self, kind: FrameType, payload: bytes) -> None:
-        self.outbox.append(encode_frame(kind, payload))
+        frame = encode_frame(kind, payload)
+        self.outbox.append(frame)
+        self.unsaid += len(frame)
 
     def set_status(
         self,
@@ -64,20 +69,37 @@ class Peer:
             self.status = status
             self.say(FrameType.SESSION_CONTROL, encode_control(status))
 
-    def park(self, envelope: RequestEnvelope) -> None:
+    def park(self, envelope: RequestEnvelope, since: float | None) -> None:
         """Keep a request until the changes it needs are here (sync and requests may overtake each other)."""
         if len(self.parked) >= PARKED_MAX:
             raise RemoteProtocolError(f"more than {PARKED_MAX} requests wait for changes that never came")
-        self.parked.append(envelope)
+        self.parked.append((envelope, since))
+
+    def overdue(self, at: float) -> list[RequestEnvelope]:
+        """Requests that have waited too long by now, taken out."""
+        waiting = [(envelope, at if since is None else since) for envelope, since in self.parked]
+        self.parked = [(envelope, since) for envelope, since in waiting if at - since < PARKED_MAX_S]
+        return [envelope for envelope, since in waiting if at - since >= PARKED_MAX_S]
 
     def drain(self) -> bytes:
         """All that this peer is to be told now, encoded; empty if it knows everything."""
-        frames, self.outbox = self.outbox, []
+        frames = self._take_outbox()
         for kind in ORDER:
             replication = self.replications[kind]
             if replication.dirty:
                 frames += [encode_frame(kind, payload) for payload in replication.next_frames()]
-        return b"".join(frames)
+        self.settle()
+        return b"".join(frames + self._take_outbox())
+
+    def settle(self) -> None:
+        """Whoever was told all there is has the notebook: a peer in step need not answer to the last of it."""
+        replication = self.replications[FrameType.AUTOMERGE_SYNC]
+        if replication.live and not replication.dirty:
+            self.set_status(notebook_doc="interactive")
+
+    def _take_outbox(self) -> list[bytes]:
+        frames, self.outbox, self.unsaid = self.outbox, [], 0
+        return frames
 
 
 class Peers:
@@ -131,11 +153,9 @@ class Peers:
             DocumentPoisoned: the binding panicked; the room must be loaded anew.
         """
         replication = peer.replications[kind]
-        was_live = replication.live
         news = replication.receive(payload, check_author(peer.actor_label))
         if kind is FrameType.AUTOMERGE_SYNC:
-            if replication.live and (was_live or not replication.dirty):
-                peer.set_status(notebook_doc="interactive")
+            peer.settle()
             # A receipt is due at once; the rest of the room can wait its few milliseconds.
             self.owed.add(peer.peer_id)
         elif kind is FrameType.RUNTIME_STATE_SYNC:

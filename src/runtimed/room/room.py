@@ -15,7 +15,7 @@ from runtimed.room.documents import LOGGED, Documents
 from runtimed.room.effects import Append, AskKernel, Drop, Effect, InterruptKernel, SaveFile, Send, SendComm, Touched
 from runtimed.room.executions import Executions
 from runtimed.room.loading import Loading
-from runtimed.room.peers import Peers
+from runtimed.room.peers import UNSAID_MAX, Peers
 from runtimed.room.presence import PresenceBoard
 from runtimed.wire import requests as wire
 from runtimed.wire.broadcasts import CommBroadcast, encode_broadcast
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from runtimed.docs.crdt import Transaction
     from runtimed.room.peers import Peer
 
-PARKED_TICKS = 2  # a request whose changes did not come within so many ticks is answered with an error
+BEHIND = 64 << 10  # bytes waiting for a peer at which it is not told of every cursor
 
 
 class Room:
@@ -81,7 +81,7 @@ class Room:
             case events.Reported():
                 return self._reported(event)
             case events.PresenceSent():
-                return self._presence(event)
+                self._presence(event)
             case events.Answered():
                 self._answer((event.peer_id, event.request_id), event.response)
             case events.PeerJoined():
@@ -126,39 +126,36 @@ class Room:
         if self.peers.leave(peer_id) and (told := self.presence.left(peer_id)):
             self._tell_others(peer_id, told)
 
-    def _presence(self, event: events.PresenceSent) -> list[Effect]:
+    def _presence(self, event: events.PresenceSent) -> None:
         peer = self.peers.get(event.peer_id)
         if peer is None:
-            return []
+            return
         try:
             message = decode_presence(event.payload)
             told, newcomer = self.presence.heard(event.peer_id, peer.actor_label, message, event.at)
-        except ProtocolError as error:  # ours too: one at the cap does not fit any more under its new label
-            return [Drop(event.peer_id, str(error))]
+        except ProtocolError:  # ours too: one at the cap does not fit any more under its new label
+            return  # not worth a connection: nteract's clients may say what we do not know yet
         if told:
-            self._tell_others(event.peer_id, told)
+            self._tell_others(event.peer_id, told, unless_behind=True)
         if newcomer:
             self._show_presence(peer)
-        return []
 
     def _show_presence(self, peer: Peer) -> None:
         for payload in self.presence.snapshot(without=peer.peer_id):
             peer.say(FrameType.PRESENCE, payload)
 
-    def _tell_others(self, peer_id: str, payload: bytes) -> None:
+    def _tell_others(self, peer_id: str, payload: bytes, *, unless_behind: bool = False) -> None:
+        """A peer that lags is spared the cursors of the moment; that somebody left, it is told."""
         for peer in self.peers:
-            if peer.peer_id != peer_id:
+            if peer.peer_id != peer_id and not (unless_behind and peer.unsaid > BEHIND):
                 peer.say(FrameType.PRESENCE, payload)
 
     def _ticked(self, at: float) -> None:
         for peer_id, told in self.presence.expired(at):
             self._tell_others(peer_id, told)
         for peer in self.peers:
-            peer.parked_ticks = peer.parked_ticks + 1 if peer.parked else 0
-            if peer.parked_ticks > PARKED_TICKS:
-                late, peer.parked = peer.parked, []
-                for envelope in late:
-                    self._fail((peer.peer_id, envelope.id), RequestError("The changes this request needs never came"))
+            for envelope in peer.overdue(at):
+                self._fail((peer.peer_id, envelope.id), RequestError("The changes this request needs never came"))
 
     # Documents
 
@@ -184,8 +181,8 @@ class Room:
         for peer in self.peers:
             if peer.parked:
                 waiting, peer.parked = peer.parked, []
-                for envelope in waiting:
-                    effects += self._requested(events.Requested(peer.peer_id, envelope))
+                for envelope, since in waiting:
+                    effects += self._requested(events.Requested(peer.peer_id, envelope), since)
         return effects
 
     def _reported(self, event: events.Reported) -> list[Effect]:
@@ -210,22 +207,23 @@ class Room:
         """Commit what was collected, log it, tell the peers: in this order (DESIGN §5.2)."""
         effects: list[Effect] = [*self.documents.commit()]
         for peer in self.peers:
-            wanted = event.only is None or peer.peer_id in event.only
-            if wanted and peer.peer_id not in event.blocked and (data := peer.drain()):
+            if peer.peer_id in event.blocked:
+                effects += _given_up(peer)
+            elif (event.only is None or peer.peer_id in event.only) and (data := peer.drain()):
                 effects.append(Send(peer.peer_id, data))
         self.peers.owed -= self.peers.owed if event.only is None else event.only
         return effects
 
     # Requests
 
-    def _requested(self, event: events.Requested) -> list[Effect]:
+    def _requested(self, event: events.Requested, since: float | None = None) -> list[Effect]:
         peer = self.peers.get(event.peer_id)
         if peer is None:
             return []
         envelope = event.envelope
         if not self._knows(envelope.required_heads):
             try:
-                peer.park(envelope)
+                peer.park(envelope, since)
             except RemoteProtocolError as error:
                 return [Drop(peer.peer_id, str(error))]
             return []
@@ -332,6 +330,14 @@ class Room:
     def _checkpoint(self, **fields: object) -> None:
         runtime = self.documents.runtime
         self.documents.in_runtime(lambda tx: runtime.set_checkpoint(tx, **fields))
+
+
+def _given_up(peer: Peer) -> list[Effect]:
+    """Documents wait for a slow peer as one bit; what is said to it alone waits as bytes, and not without end."""
+    if peer.unsaid <= UNSAID_MAX:
+        return []
+    peer.outbox.clear()
+    return [Drop(peer.peer_id, f"has not read {peer.unsaid >> 20} MiB of what it was told")]
 
 
 def _not_available(request: wire.Request) -> wire.Error:
