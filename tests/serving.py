@@ -16,7 +16,8 @@ from typing import TypeVar
 import psutil
 import pytest
 
-from runtimed.client.admin import DaemonClient
+from runtimed.client.admin import DaemonClient, ask
+from runtimed.wire.pool import NotebookShutdown, ShutdownNotebook
 
 BIN = Path(sys.executable).parent
 DEADLINE_S = 30.0
@@ -75,6 +76,10 @@ class Daemon:
         for process in self._started:
             process.kill()
             process.communicate()
+
+    def shut(self, notebook: str) -> bool:
+        """Have the room leave the daemon's memory; whether it was there."""
+        return ask(self.socket, ShutdownNotebook(notebook_id=notebook), NotebookShutdown, timeout=DEADLINE_S).found
 
     def rooms(self) -> dict[str, dict[str, object]]:
         return {str(room["notebook_id"]): room for room in self.client.list_rooms()}

@@ -13,17 +13,10 @@ import psutil
 import pytest
 
 from runtimed import DaemonClient, Session
-from runtimed.client.admin import ask
 from runtimed.errors import DaemonError, NotebookNotFound
-from runtimed.wire.pool import NotebookShutdown, ShutdownNotebook
 from serving import BIN, Daemon, runt, until
 
 pytestmark = pytest.mark.timeout(180)  # the first kernel may have to build its environment
-
-
-def shut(daemon: Daemon, notebook: str) -> bool:
-    """Have the room leave the daemon's memory."""
-    return ask(daemon.socket, ShutdownNotebook(notebook_id=notebook), NotebookShutdown, timeout=30).found
 
 
 # ------------------------------------------------------------------ one daemon
@@ -153,7 +146,7 @@ def test_whoever_comes_while_a_room_closes_gets_it_when_it_has(daemon: Daemon) -
         session.start_kernel()
         session.queue_cell(session.create_cell("while True: pass"))
         with ThreadPoolExecutor(1) as threads:
-            closing = threads.submit(shut, daemon, "closing")
+            closing = threads.submit(daemon.shut, "closing")
             until(lambda: not daemon.rooms())
             with Session("closing") as newcomer:
                 assert [cell.source for cell in newcomer.get_cells()] == ["while True: pass"]
@@ -185,7 +178,7 @@ def test_fifty_rooms_that_came_and_went_leave_nothing_behind(daemon: Daemon, tmp
         with Session(str(tmp_path / name)) as session:
             session.create_cell("x" * 1000)
             session.save()
-        assert shut(daemon, str(tmp_path / name))
+        assert daemon.shut(str(tmp_path / name))
 
     for number in range(10):  # caches and thread pools fill up once
         visit(f"warm-{number}.ipynb")
