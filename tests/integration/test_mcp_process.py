@@ -122,3 +122,11 @@ def test_garbage_on_the_wire_costs_nothing(daemon: Daemon, tmp_path: Path) -> No
         answers = [host.call("tools/list") for _ in range(2)]
 
     assert len(answers[-1]["tools"]) == TOOLS
+
+
+def test_half_a_character_is_refused_and_the_call_answered(daemon: Daemon, tmp_path: Path) -> None:
+    with Host(tmp_path) as host:
+        result = host.tool("run_code", code="print('\ud83d')")
+
+    assert result["isError"]
+    assert "half a character" in result["content"][0]["text"]

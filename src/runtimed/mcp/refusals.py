@@ -76,6 +76,14 @@ def of_arguments(tool: str, schema: Mapping[str, Any], unknown: Iterable[str]) -
     return f"{tool} takes no argument {said}\nNothing was done. {_signature(tool, schema)}"
 
 
+def of_halves(tool: str, halves: Iterable[str]) -> str:
+    """A lone surrogate: an emoji cut in two, mostly."""
+    return (
+        f"{tool}: {' and '.join(halves)} holds half a character (a lone surrogate), which no notebook can keep\n"
+        "Nothing was done. What to do: send the whole character, or write it as an escape in the code"
+    )
+
+
 def of_validation(tool: str, schema: Mapping[str, Any], error: ValidationError) -> str:
     wrong = "; ".join(_wrong(found) for found in error.errors(include_url=False, include_context=False))
     return f"{tool} was called wrongly: {wrong}\nNothing was done. {_signature(tool, schema)}"

@@ -14,11 +14,13 @@ from mcp.server.mcpserver.exceptions import (
     UnexpectedToolError,
 )
 from mcp.server.mcpserver.tools import Tool
+from mcp.server.stdio import stdio_server
 from pydantic import ValidationError
 
 from runtimed.errors import CellNotFound, RuntimedError
 from runtimed.mcp import refusals, resources
 from runtimed.mcp.connection import Connection
+from runtimed.mcp.mended import MendedStream
 from runtimed.mcp.tools import Offer, Tools, offers
 from runtimed.settings import VERSION
 
@@ -66,6 +68,11 @@ class AgentServer(MCPServer[None]):
         super().__init__(name, tools=tools, **options)
         self._schemas = {tool.name: tool.parameters for tool in tools}
 
+    async def run_stdio_async(self) -> None:
+        server = self._lowlevel_server
+        async with stdio_server() as (read, write):
+            await server.run(MendedStream(read), write, server.create_initialization_options())
+
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[None, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
@@ -73,6 +80,8 @@ class AgentServer(MCPServer[None]):
             raise ToolError(refusals.of_unknown_tool(name, self._schemas))
         if unknown := [argument for argument in arguments if argument not in schema["properties"]]:
             raise ToolError(refusals.of_arguments(name, schema, unknown))
+        if halves := [argument for argument, value in arguments.items() if not _is_whole(value)]:
+            raise ToolError(refusals.of_halves(name, halves))
         try:
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
@@ -97,6 +106,14 @@ class AgentServer(MCPServer[None]):
             case ValidationError():
                 return ToolError(refusals.of_validation(tool, self._schemas[tool], cause))
         return UnexpectedToolError(refusals.of_crash(tool, cause))
+
+
+def _is_whole(value: Any) -> bool:
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _tool(offered: Offer) -> Tool:

@@ -90,7 +90,7 @@ class Tools:
         return answer({"kernel_started": False})
 
     async def interrupt_kernel(self) -> CallToolResult:
-        """Interrupt the running cell (KeyboardInterrupt) and cancel what is queued behind it; variables stay."""
+        """Interrupt the running cell (KeyboardInterrupt); what its sender queued behind it is cancelled."""
         async with self._connection.use() as session:
             await session.interrupt()
         return answer({"interrupted": True})

@@ -74,6 +74,8 @@ async def test_without_a_notebook_each_tool_says_to_connect(agent: Agent, tool: 
         ("run_code", {"code": "1", "timeout_secs": -1}, "greater than or equal to 0"),
         ("run_code", {"code": "1", "timeout_secs": "nan"}, "finite number"),
         ("run_code", {"code": "x" * 300_000}, "write it to a file"),
+        ("run_code", {"code": "x = '\ud83d'"}, "half a character"),
+        ("get_cell", {"cell_id": "\ud83d"}, "half a character"),
         ("create_cell", {"source": "x", "cell_type": "sql"}, "'code', 'markdown' or 'raw'"),
         ("create_cell", {"source": "x", "index": -1}, "'index' is -1"),
         ("create_cell", {"source": "x", "index": "first"}, "'index' is 'first'"),
