@@ -50,6 +50,7 @@ class Document(Reads):
         self.actor = actor
         self._actor = actor.encode()
         self._target = target
+        self._kinds = {}
         self._history = History()
         self._log: deque[ChangeHeader] = deque()
         self._log_bytes = 0
@@ -171,6 +172,7 @@ class Document(Reads):
                 write(checked)
                 checked.close()
         except BaseException as exc:
+            self._kinds.clear()  # the ids of objects that were rolled back are given again
             if is_panic(exc) or isinstance(exc, DocumentPoisoned):
                 leak(transaction)
                 raise self._failed(exc) from None

@@ -20,8 +20,9 @@ Value: TypeAlias = Any  # Scalar, or dicts and lists of them
 
 ROOT: Final = b"\x00"
 DEPTH_MAX: Final = 64
+KINDS_KEPT: Final = 4096
 
-_KINDS: Final[tuple[Kind, ...]] = ("map", "list", "text")  # in the order of the binding's ObjType
+KINDS: Final[tuple[Kind, ...]] = ("map", "list", "text")  # in the order of the binding's ObjType
 _ID_VERSION: Final = b"\x10"
 
 
@@ -89,17 +90,23 @@ class Reads:
     """
 
     _target: Any  # the binding's document or transaction
+    _kinds: dict[Obj, Kind]
 
     def kind(self, obj: Obj) -> Kind:
-        return _KINDS[int(self._call("object_type", obj))]
+        # Remembered: an object keeps its kind for ever, and each question costs the binding an enum.
+        known = self._kinds.get(obj)
+        if known is None:
+            if len(self._kinds) >= KINDS_KEPT:
+                self._kinds.clear()
+            known = self._kinds[obj] = KINDS[int(self._call("object_type", obj))]
+        return known
 
     def get(self, obj: Obj, key: Key) -> Scalar | Ref:
         """The value at a map's key or a list's index; None also where nothing is."""
-        check_key(key)
-        target = self._target
-        try:  # written out, not by way of _fits: nothing is asked more often
-            is_map = obj == ROOT or int(target.object_type(obj)) == 0
-            found = target.get(obj, key) if is_map is isinstance(key, str) else None
+        if not self._fits(obj, key):
+            return None
+        try:  # written out, not by way of _call: nothing is asked more often
+            found = self._target.get(obj, key)
         except BaseException as exc:  # noqa: BLE001
             raise self._failed(exc) from None
         return None if found is None else _plain(found)
@@ -131,13 +138,8 @@ class Reads:
 
     def _fits(self, obj: Obj, key: Key) -> bool:
         """The binding panics on a str key in a list, and answers an int in a map with some other key's value."""
-        if isinstance(key, str):
-            if not key.isascii():
-                check_text(key)
-            return obj == ROOT or self.kind(obj) == "map"
-        if type(key) is not int or key < 0:
-            raise InvalidRequest(f"a key is a str or an index, not {key!r}")
-        return self.kind(obj) != "map"
+        check_key(key)
+        return (obj == ROOT or self.kind(obj) == "map") is isinstance(key, str)
 
     def _call(self, verb: str, *arguments: Any) -> Any:
         return self._guarded(getattr(self._target, verb), *arguments)
@@ -156,7 +158,7 @@ class Reads:
 def _plain(found: Any) -> Scalar | Ref:
     head, obj = found
     if not isinstance(head, tuple):
-        return Ref(_KINDS[int(head)], bytes(obj))
+        return Ref(KINDS[int(head)], bytes(obj))
     value = head[1]
     if isinstance(value, list):
         return bytes(value)  # the binding reads bytes as a list of ints

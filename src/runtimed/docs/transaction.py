@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from automerge.core import ObjType, ScalarType
 
 from runtimed.docs.edits import edits_between
-from runtimed.docs.reading import DEPTH_MAX, Key, Kind, Obj, Reads, Scalar, Value, check_text
+from runtimed.docs.reading import DEPTH_MAX, KINDS, Key, Kind, Obj, Reads, Scalar, Value, check_text
 from runtimed.errors import DocumentPoisoned, InvalidRequest
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Transaction(Reads):
 
     def __init__(self, target: Any) -> None:
         self._target = target
+        self._kinds: dict[Obj, Kind] = {}
         self._panic: DocumentPoisoned | None = None
 
     def close(self) -> None:
@@ -49,7 +50,11 @@ class Transaction(Reads):
     def put(self, obj: Obj, key: Key, value: Scalar) -> None:
         """Set a map's key or a list's element; the value that stands there already makes no change."""
         self._place(obj, key)
-        self._call("put", obj, key, *_typed(value))
+        kind, checked = _typed(value)
+        try:  # written out, as ``get`` is
+            self._target.put(obj, key, kind, checked)
+        except BaseException as exc:  # noqa: BLE001
+            raise self._failed(exc) from None
 
     def put_map(self, obj: Obj, key: Key) -> Obj:
         return self._put_object(obj, key, ObjType.Map)
@@ -131,7 +136,9 @@ class Transaction(Reads):
 
     def _put_object(self, obj: Obj, key: Key, kind: Any) -> Obj:
         self._place(obj, key)
-        return bytes(self._call("put_object", obj, key, kind))
+        made = bytes(self._call("put_object", obj, key, kind))
+        self._kinds[made] = KINDS[int(kind)]
+        return made
 
     def _insert_object(self, obj: Obj, index: int, kind: Any) -> Obj:
         self._expect(obj, "list")
@@ -155,7 +162,7 @@ class Transaction(Reads):
 
     def _place(self, obj: Obj, key: Key) -> None:
         """Refuse a key that is none, or one that does not go with the object."""
-        if not self._fits(obj, key) or key == "" or self.kind(obj) == "text":
+        if key == "" or not self._fits(obj, key) or (type(key) is int and self.kind(obj) == "text"):
             raise InvalidRequest(f"no value can stand at {key!r} in that object")
 
     def _failed(self, exc: BaseException) -> BaseException:

@@ -203,3 +203,20 @@ def test_lists_grow_and_shrink_where_asked(document: Document) -> None:
     document.commit(write)
 
     assert document.value() == {"list": ["c", {"k": [3]}, {"m": 1}, ""]}
+
+
+def test_the_id_of_an_object_that_was_rolled_back_may_become_one_of_another_kind() -> None:
+    document = Document.empty(actor="a")
+    made: list[bytes] = []
+
+    def fail(tx: Transaction) -> None:
+        made.append(tx.put_list(ROOT, "x"))
+        assert document.kind(made[0]) == "list"
+        raise InvalidRequest("after all not")
+
+    with pytest.raises(InvalidRequest):
+        document.commit(fail)
+    document.commit(lambda tx: made.append(tx.put_map(ROOT, "x")))
+
+    assert made[0] == made[1]
+    assert document.kind(made[1]) == "map"
