@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PACE = 0.005  # seconds between two flushes to peers that are owed nothing (DESIGN §4)
+REST = 0.25  # seconds until what nobody waits for gets a flush of its own
 TICK = 5.0  # seconds: presence is pruned, overdue requests are answered, idle peers are found
 IDLE_MAX = 300.0  # seconds without a sign of life after which a peer is dropped (PROTOCOL §4)
 
@@ -99,8 +100,8 @@ class RoomHost:
             return
         if owed := self.room.owed:
             self.handle(events.Flushed(only=owed, blocked=self._blocked()))
-        if self._flush_timer is None and self.room.dirty:
-            self._flush_timer = self._loop.call_later(PACE - since, self.flush)
+        if self.room.dirty:
+            self._flush_within(PACE - since)
 
     def flush(self) -> None:
         """Commit, log, and tell everybody who can be told."""
@@ -109,8 +110,16 @@ class RoomHost:
             self._flush_timer = None
         self._flushed_at = self._loop.time()
         self.handle(events.Flushed(blocked=self._blocked()))
-        if self.room.documents.uncommitted:  # it waits for a flush of its own
-            self._flush_timer = self._loop.call_later(PACE, self.flush)
+        if self.room.documents.uncommitted:  # nobody waits for it: the next flush takes it along, if one comes
+            self._flush_within(REST)
+
+    def _flush_within(self, seconds: float) -> None:
+        due = self._loop.time() + seconds
+        if self._flush_timer is not None:
+            if self._flush_timer.when() <= due:
+                return
+            self._flush_timer.cancel()
+        self._flush_timer = self._loop.call_at(due, self.flush)
 
     def _blocked(self) -> frozenset[str]:
         return frozenset(peer for peer, connection in self._connections.items() if connection.blocked)

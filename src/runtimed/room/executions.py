@@ -181,7 +181,7 @@ class Executions:
             self._answer(address, wire.NoKernel())
             return []
         notebook = self._documents.notebook
-        code = [c for c in notebook.cell_ids() if notebook.cell(c).cell_type == "code"]
+        code = [c for c in notebook.cell_ids() if notebook.cell_type(c) == "code"]
         for execution_id, reason in self._refused_of((given or {}).values()):
             self._answer(address, wire.ExecutionIdRejected(execution_id=execution_id, reason=reason))
             return []
@@ -209,15 +209,15 @@ class Executions:
         notebook = self._documents.notebook
         if not notebook.has(cell_id):
             raise CellNotFound(f"Cell not found in document: {cell_id}", hint="list the cells to see their ids")
-        cell = notebook.cell(cell_id)
-        if cell.cell_type != "code":
-            raise InvalidRequest(f"Cell {cell_id} is a {cell.cell_type} cell; only code cells run")
+        cell_type = notebook.cell_type(cell_id)
+        if cell_type != "code":
+            raise InvalidRequest(f"Cell {cell_id} is a {cell_type} cell; only code cells run")
         if self._queue.full:
             raise RequestError("The execution queue is full", hint="wait until some executions are done")
         return Execution(
             execution_id=execution_id or self.new_id(),
             cell_id=cell_id,
-            source=cell.source,
+            source=notebook.source(cell_id),
             submitted_by=submitted_by,
         )
 
