@@ -7,7 +7,7 @@ import base64
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -218,18 +218,19 @@ async def test_interrupting_ends_a_cell_that_goes_on(daemon: Daemon, tmp_path: P
     async with agent_in(tmp_path) as agent:
         await agent.answer("connect_notebook", notebook_id="endless")
         await agent.answer("start_kernel")
-        endless = asyncio.create_task(agent.answer("run_code", code="while True: pass"))
-        await eventually(agent, lambda status: status["status"] == "busy")
+        endless = asyncio.create_task(agent.answer("run_code", code="print('begun', flush=True)\nwhile True: pass"))
+        await printed(agent, "begun\n")
 
         await agent.answer("interrupt_kernel")
 
         assert (await endless)["error"]["ename"] == "KeyboardInterrupt"
 
 
-async def eventually(agent: Agent, holds: Callable[[dict[str, Any]], bool]) -> None:
+async def printed(agent: Agent, text: str) -> None:
+    """Until some cell has put this out; each turn is a call."""
     async with asyncio.timeout(30):
-        while not holds(await agent.answer("get_kernel_status")):
-            pass  # each turn is a call
+        while not any(o.get("text") == text for cell in await agent.answer("get_all_cells") for o in cell["outputs"]):
+            pass
 
 
 @integration

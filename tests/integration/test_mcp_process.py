@@ -84,10 +84,9 @@ def test_a_host_that_hangs_up_during_a_cell_leaves_the_cell_and_the_kernel(daemo
     with Host(tmp_path) as host:
         host.tool("connect_notebook", notebook_id="left")
         host.tool("start_kernel")
-        host.send(
-            "tools/call", id=99, params={"name": "run_code", "arguments": {"code": "import time; time.sleep(60)"}}
-        )
-        until(lambda: daemon.rooms()["left"].get("kernel_status") == "busy")
+        code = f"import time\nopen({str(tmp_path / 'begun')!r}, 'w').close()\ntime.sleep(60)"
+        host.send("tools/call", id=99, params={"name": "run_code", "arguments": {"code": code}})
+        until((tmp_path / "begun").exists)
 
         assert host.hang_up(within=1.0) == ""
 
