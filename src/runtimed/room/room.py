@@ -19,7 +19,7 @@ from runtimed.room.peers import UNSAID_MAX, Peers
 from runtimed.room.presence import PresenceBoard
 from runtimed.wire import requests as wire
 from runtimed.wire.broadcasts import CommBroadcast, encode_broadcast
-from runtimed.wire.frames import FrameType
+from runtimed.wire.frames import CAPS, FrameType
 from runtimed.wire.handshake import InitialLoad
 from runtimed.wire.presence import decode_presence
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from runtimed.docs.crdt import Transaction
     from runtimed.room.peers import Peer
 
+BYTE_AS_JSON = 4  # characters that one byte of a buffer takes in a broadcast, at most
 BEHIND = 64 << 10  # bytes waiting for a peer at which it is not told of every cursor
 
 
@@ -196,10 +197,15 @@ class Room:
         return effects
 
     def _comm(self, item: events.CommReceived) -> None:
+        """Told to all, unless no frame can carry it: a widget then shows nothing, and its cell goes on."""
+        if sum(map(len, item.buffers)) > CAPS[FrameType.BROADCAST] // BYTE_AS_JSON:
+            return
         broadcast = CommBroadcast(
             msg_type=item.msg_type, content=item.content, buffers=[list(buffer) for buffer in item.buffers]
         )
         payload = encode_broadcast(broadcast)
+        if len(payload) > CAPS[FrameType.BROADCAST]:
+            return
         for peer in self.peers:
             peer.say(FrameType.BROADCAST, payload)
 
