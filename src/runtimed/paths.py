@@ -159,10 +159,17 @@ def notebook_id_of(text: str, cwd: Path) -> NotebookRef:
     if not text.strip() or not text.isprintable():
         raise InvalidRequest(f"No notebook can be called {text!r}", hint="give a name, a notebook id or an .ipynb path")
     if text.endswith(".ipynb") or "/" in text or os.sep in text:
-        return NotebookRef(kind="path", path=(cwd / Path(text).expanduser()).resolve())
+        return NotebookRef(kind="path", path=_file(text, cwd))
     if known := _uuid(text):
         return NotebookRef(kind="id", notebook_id=known)
     return NotebookRef(kind="id", notebook_id=str(uuid.uuid5(NOTEBOOK_NAMES, text)), name=text)
+
+
+def _file(text: str, cwd: Path) -> Path:
+    try:
+        return (cwd / Path(text).expanduser()).resolve()
+    except (RuntimeError, OSError) as exc:  # ~nobody; a loop of links
+        raise InvalidRequest(f"{text!r} cannot be a path: {exc}") from exc
 
 
 def _uuid(text: str) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from runtimed.docs.outputs import ClearOutputs, PutOutput, UpdateDisplay, error_manifest
 from runtimed.errors import CellNotFound, InvalidRequest, RequestError
 from runtimed.room import events
-from runtimed.room.effects import Effect, ExecuteOnKernel, LaunchKernel, ShutdownKernel, Touched
+from runtimed.room.effects import Effect, ExecuteOnKernel, InterruptKernel, LaunchKernel, ShutdownKernel, Touched
 from runtimed.room.queue import Execution, ExecutionQueue
 from runtimed.wire import requests as wire
 
@@ -37,6 +37,7 @@ class Executions:
         self._stopping: list[Address] = []
         self._sequence = documents.runtime.last_seq()
         self._counted: tuple[str, int] | None = None  # the last execution that told its number
+        self._interrupt_due = False
         self.kernel = "none"
         self.kernel_type = ""
         self.env_source = ""
@@ -150,6 +151,13 @@ class Executions:
             self._stopping.append(address)
         return [*self._abandon("the kernel was shut down"), ShutdownKernel()]
 
+    def interrupt(self) -> list[Effect]:
+        """Interrupt what runs. A signal that is ahead of the cell's beginning would be lost: it waits for that."""
+        running = self._queue.running
+        begun = running is None or (self._counted is not None and self._counted[0] == running.execution_id)
+        self._interrupt_due = not begun
+        return [InterruptKernel()] if begun else []
+
     def stopped(self) -> None:
         if self.kernel == "stopping":  # else a launch was asked for meanwhile and goes on
             self.kernel = "none"
@@ -195,6 +203,7 @@ class Executions:
         match item:
             case events.ExecutionStarted(execution_id, count):
                 self._count(execution_id, count)
+                return self.interrupt() if self._interrupt_due else []
             case events.OutputsChanged(execution_id, ops):
                 for op in ops:
                     self._output(execution_id, op)
@@ -261,6 +270,7 @@ class Executions:
         execution = self._queue.finish(item.execution_id)
         if execution is None:
             return []
+        self._interrupt_due = False
         ok = item.status == "ok"
         if item.execution_count is not None:
             self._count(item.execution_id, item.execution_count)
@@ -276,6 +286,7 @@ class Executions:
     def _abandon(self, reason: str, *, died: bool = False) -> list[Effect]:
         """The kernel is gone: nothing waits for it any longer."""
         ran, waiting = self._queue.give_up()
+        self._interrupt_due = False
         if ran is not None:
             if died:
                 manifest = error_manifest(self.new_id(), "KernelDied", reason, [f"KernelDied: {reason}"])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from runtimed.errors import ProtocolError, RemoteProtocolError, RequestError, RuntimedError
 from runtimed.room import events
 from runtimed.room.documents import LOGGED, Documents
-from runtimed.room.effects import Append, AskKernel, Drop, Effect, InterruptKernel, SaveFile, Send, SendComm, Touched
+from runtimed.room.effects import Append, AskKernel, Drop, Effect, SaveFile, Send, SendComm, Touched
 from runtimed.room.executions import Executions
 from runtimed.room.loading import Loading
 from runtimed.room.peers import UNSAID_MAX, Peers
@@ -291,7 +291,7 @@ class Room:
             self._answer(address, wire.NoKernel())
             return []
         self._answer(address, wire.InterruptSent())
-        return [InterruptKernel()]
+        return self.executions.interrupt()
 
     def _answer(self, address: tuple[str, str], response: wire.Response) -> None:
         peer_id, request_id = address

@@ -215,6 +215,37 @@ class TestRunning:
         assert [queued.cell_id for queued in answer.queued] == ["a", "b"]
 
 
+class TestInterrupting:
+    def test_an_interrupt_ahead_of_the_cell_waits_until_it_has_begun(self, network: Network) -> None:
+        [execution] = running(network, "forever()")
+        ann = network.peers["ann"]
+
+        request = ann.ask(wire.InterruptExecution())
+        network.settle()
+        assert ann.responses[request] == wire.InterruptSent()
+        assert network.take(do.InterruptKernel) == []
+        network.happen(events.Reported((events.ExecutionStarted(execution, 1),)))
+
+        assert len(network.take(do.InterruptKernel)) == 1
+
+    def test_a_cell_that_has_begun_is_interrupted_at_once(self, network: Network) -> None:
+        [execution] = running(network, "forever()")
+        network.happen(events.Reported((events.ExecutionStarted(execution, 1),)))
+
+        network.peers["ann"].ask(wire.InterruptExecution())
+
+        assert len(network.take(do.InterruptKernel)) == 1
+
+    def test_an_interrupt_that_came_too_late_does_not_hit_the_next_cell(self, network: Network) -> None:
+        first, second = running(network, "", "2")
+        network.peers["ann"].ask(wire.InterruptExecution())
+
+        network.happen(events.Reported((events.ExecutionFinished(first, "ok", 1),)))
+        network.happen(events.Reported((events.ExecutionStarted(second, 2),)))
+
+        assert network.take(do.InterruptKernel) == []
+
+
 class TestKernel:
     def test_several_launches_at_once_start_one_kernel(self) -> None:
         network = Network()
