@@ -76,7 +76,7 @@ for number in range(3):
     "an empty raise": "raise",
     "displays in order": "from IPython.display import display\nfor number in range(5): display(number); print(number)",
     "clear_output": "from IPython.display import clear_output\nprint('old')\nclear_output()\nprint('new')",
-    "clear_output(wait) with more": "from IPython import display as d\nprint('old')\nd.clear_output(wait=True)\nprint('new')",
+    "clear_output(wait) with more": "from IPython.display import *\nprint('old')\nclear_output(True)\nprint('new')",
     "clear_output(wait) at the end": "from IPython.display import clear_output\nprint('old')\nclear_output(wait=True)",
     "an update in its own cell": """
 from IPython.display import display
