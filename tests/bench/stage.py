@@ -84,7 +84,8 @@ def expect_two(session: Session) -> None:
 
 
 def bare_two(bare: Bare) -> None:
-    data = [content.get("data") for content in bare.run("1+1")]
+    # Not what else the kernel says: with many kernels IPython warns of its locked history now and then.
+    data = [content["data"] for content in bare.run("1+1") if "data" in content]
     expect(data == [{"text/plain": "2"}], f"bare 1+1 gave {data}")
 
 
