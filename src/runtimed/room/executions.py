@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from runtimed.docs.outputs import ClearOutputs, PutOutput, UpdateDisplay, error_manifest
 from runtimed.errors import CellNotFound, InvalidRequest, RequestError
 from runtimed.room import events
 from runtimed.room.effects import Effect, ExecuteOnKernel, InterruptKernel, LaunchKernel, ShutdownKernel, Touched
 from runtimed.room.queue import Execution, ExecutionQueue
+from runtimed.room.record import Record
 from runtimed.wire import requests as wire
 
 if TYPE_CHECKING:
-    from runtimed.docs.crdt import Transaction
-    from runtimed.docs.outputs import OutputOp
     from runtimed.room.documents import Documents
 
 Address = tuple[str, str]  # peer id, request id
@@ -35,7 +33,7 @@ class Executions:
         self._queue = ExecutionQueue()
         self._launching: list[Address] = []
         self._stopping: list[Address] = []
-        self._sequence = documents.runtime.last_seq()
+        self._record = Record(documents, new_id)
         self._counted: tuple[str, int] | None = None  # the last execution that told its number
         self._interrupt_due = False
         self.kernel = "none"
@@ -54,14 +52,18 @@ class Executions:
         runtime = self._documents.runtime
         ours = {execution.execution_id for execution in self._queue}
         for execution_id in runtime.unfinished():
-            if execution_id not in ours:
-                self._orphaned(execution_id)
+            if execution_id in ours:
+                continue
+            if runtime.status(execution_id) == "running":
+                self._record.died(execution_id, RESTARTED)
+            else:
+                self._record.status(execution_id, "cancelled")
         if self.kernel == "none" and runtime.lifecycle not in ("NotStarted", "Shutdown", "Error"):
-            self._set_kernel(lifecycle="Shutdown", activity="")
-            self._set_kernel(error_reason="daemon_restarted", error_details=RESTARTED)
+            self._record.kernel(lifecycle="Shutdown", activity="")
+            self._record.kernel(error_reason="daemon_restarted", error_details=RESTARTED)
         if not ours:
-            self._documents.in_runtime(lambda tx: runtime.set_queue(tx, None, []))
-        self._documents.in_runtime(lambda tx: runtime.set_progress(tx, None))
+            self._record.queue(None, [])
+        self._record.progress(None)
 
     def inherit(self, before: Executions) -> None:
         """Go on with the kernel and the queue of a room whose documents had to be loaded anew."""
@@ -70,16 +72,7 @@ class Executions:
         notebook = self._documents.notebook
         for execution in self._queue:  # that the cell shows it may not have been written any more
             if notebook.has(execution.cell_id) and notebook.execution_id(execution.cell_id) != execution.execution_id:
-                self._link(execution)
-
-    def _orphaned(self, execution_id: str) -> None:
-        runtime = self._documents.runtime
-        if runtime.status(execution_id) == "running":
-            manifest = error_manifest(self.new_id(), "KernelDied", RESTARTED, [f"KernelDied: {RESTARTED}"])
-            self._output(execution_id, PutOutput(manifest["output_id"], _LAST, manifest))
-            self._documents.in_runtime(lambda tx: runtime.set_status(tx, execution_id, "error", success=False))
-        else:
-            self._documents.in_runtime(lambda tx: runtime.set_status(tx, execution_id, "cancelled"))
+                self._record.linked(execution)
 
     # Kernel
 
@@ -94,18 +87,20 @@ class Executions:
         if self.kernel == "launching":
             return []
         self.kernel, self.kernel_type, self.env_source = "launching", kernel_type, env_source
-        self._set_kernel(lifecycle="Resolving", activity="", env_source=env_source, error_reason="", error_details="")
+        self._record.kernel(
+            lifecycle="Resolving", activity="", env_source=env_source, error_reason="", error_details=""
+        )
         # If the last kernel is still stopping, the host starts this one behind it.
         return [LaunchKernel(kernel_type, env_source)]
 
     def phase(self, event: events.KernelPhase) -> None:
-        self._set_kernel(lifecycle=event.lifecycle)
-        self._documents.in_runtime(lambda tx: self._documents.runtime.set_progress(tx, event.progress))
+        self._record.kernel(lifecycle=event.lifecycle)
+        self._record.progress(event.progress)
 
     def ready(self, event: events.KernelReady) -> list[Effect]:
         self.kernel, self.kernel_type, self.env_source = "running", event.kernel_type, event.env_source
         name = "python3" if event.kernel_type == "python" else event.kernel_type
-        self._set_kernel(
+        self._record.kernel(
             lifecycle="Running",
             activity="Idle",
             name=name,
@@ -114,9 +109,8 @@ class Executions:
             error_reason="",
             error_details="",
         )
-        runtime = self._documents.runtime
-        self._documents.in_runtime(lambda tx: runtime.set_env(tx, prewarmed_packages=event.packages))
-        self._documents.in_runtime(lambda tx: runtime.set_progress(tx, None))
+        self._record.packages(event.packages)
+        self._record.progress(None)
         for address in self._launching:
             self._answer(address, self._launched(already=False))
         self._launching.clear()
@@ -125,8 +119,8 @@ class Executions:
     def failed(self, event: events.KernelFailed) -> list[Effect]:
         self.kernel = "none"
         error = event.error
-        self._set_kernel(lifecycle="Error", activity="", error_reason=error.code, error_details=str(error))
-        self._documents.in_runtime(lambda tx: self._documents.runtime.set_progress(tx, None))
+        self._record.kernel(lifecycle="Error", activity="", error_reason=error.code, error_details=str(error))
+        self._record.progress(None)
         for address in self._launching:
             self._answer(address, wire.Error(error=error.message, code=error.code, hint=error.hint))
         self._launching.clear()
@@ -135,7 +129,7 @@ class Executions:
     def lost(self, event: events.KernelLost) -> list[Effect]:
         """The kernel died by itself: what ran is in error, what waited is cancelled, nothing restarts."""
         self.kernel = "none"
-        self._set_kernel(lifecycle="Error", activity="", error_reason="kernel_died", error_details=event.reason)
+        self._record.kernel(lifecycle="Error", activity="", error_reason="kernel_died", error_details=event.reason)
         return self._abandon(event.reason, died=True)
 
     def shutdown(self, address: Address | None) -> list[Effect]:
@@ -162,7 +156,7 @@ class Executions:
         if self.kernel == "stopping":  # else a launch was asked for meanwhile and goes on
             self.kernel = "none"
         if self.kernel == "none":
-            self._set_kernel(lifecycle="Shutdown", activity="")
+            self._record.kernel(lifecycle="Shutdown", activity="")
         for address in self._stopping:
             self._answer(address, wire.KernelShuttingDown())
         self._stopping.clear()
@@ -206,7 +200,7 @@ class Executions:
                 return self.interrupt() if self._interrupt_due else []
             case events.OutputsChanged(execution_id, ops):
                 for op in ops:
-                    self._output(execution_id, op)
+                    self._record.output(execution_id, op)
                 return [Touched()]
             case events.ExecutionFinished():
                 return self._finish(item)
@@ -253,7 +247,7 @@ class Executions:
         effects = self._start_next(fresh={e.execution_id for e in executions})
         started = self._queue.running
         for execution in executions:
-            self._record(execution, "running" if execution is started else "queued")
+            self._record.added(execution, "running" if execution is started else "queued")
         self._show_queue()
         return effects
 
@@ -261,9 +255,7 @@ class Executions:
         if self.kernel != "running" or (execution := self._queue.start_next()) is None:
             return []
         if execution.execution_id not in (fresh or ()):
-            runtime = self._documents.runtime
-            eid = execution.execution_id
-            self._documents.in_runtime(lambda tx: runtime.set_status(tx, eid, "running"))
+            self._record.status(execution.execution_id, "running")
         return [ExecuteOnKernel(execution.execution_id, execution.cell_id, execution.source)]
 
     def _finish(self, item: events.ExecutionFinished) -> list[Effect]:
@@ -275,10 +267,10 @@ class Executions:
         if item.execution_count is not None:
             self._count(item.execution_id, item.execution_count)
         status = "cancelled" if item.status == "aborted" else "done" if ok else "error"
-        self._end(execution, status, success=None if status == "cancelled" else ok)
+        self._record.status(item.execution_id, status, success=None if status == "cancelled" else ok)
         if not ok:  # what the same hand queued behind it would run on false premises
             for waiting in self._queue.cancel(submitted_by=execution.submitted_by):
-                self._end(waiting, "cancelled", success=None)
+                self._record.status(waiting.execution_id, "cancelled")
         effects = self._start_next()
         self._show_queue()
         return [*effects, Touched()]
@@ -289,92 +281,29 @@ class Executions:
         self._interrupt_due = False
         if ran is not None:
             if died:
-                manifest = error_manifest(self.new_id(), "KernelDied", reason, [f"KernelDied: {reason}"])
-                self._output(ran.execution_id, PutOutput(manifest["output_id"], _LAST, manifest))
-            self._end(ran, "error" if died else "cancelled", success=False if died else None)
+                self._record.died(ran.execution_id, reason)
+            else:
+                self._record.status(ran.execution_id, "cancelled")
         for execution in waiting:
-            self._end(execution, "cancelled", success=None)
+            self._record.status(execution.execution_id, "cancelled")
         if ran is None and not waiting:
             return []
         self._show_queue()
         return [Touched()]
 
-    # What all that leaves in the documents
-
-    def _set_kernel(self, **fields: Any) -> None:
-        self._documents.in_runtime(lambda tx: self._documents.runtime.set_kernel(tx, **fields))
-
-    def _record(self, execution: Execution, status: str) -> None:
-        self._sequence += 1
-        sequence, documents = self._sequence, self._documents
-
-        def in_runtime(tx: Transaction) -> None:
-            documents.runtime.add_execution(
-                tx,
-                execution.execution_id,
-                cell_id=execution.cell_id,
-                source=execution.source,
-                seq=sequence,
-                actor_label=execution.submitted_by,
-                status=status,
-            )
-
-        documents.in_runtime(in_runtime)
-        self._link(execution)
-
-    def _link(self, execution: Execution) -> None:
-        documents = self._documents
-
-        def in_notebook(tx: Transaction) -> None:
-            if documents.notebook.has(execution.cell_id):  # else deleted meanwhile
-                documents.notebook.set_execution(tx, execution.cell_id, execution.execution_id, None)
-
-        documents.in_notebook(in_notebook)
-
     def _count(self, execution_id: str, count: int) -> None:
-        documents = self._documents
-        execution = self._queue.running
         if self._counted == (execution_id, count):  # when it started; its end says it again
             return
         self._counted = (execution_id, count)
-        documents.in_runtime(lambda tx: documents.runtime.set_execution_count(tx, execution_id, count))
-        if execution is None or execution.execution_id != execution_id:
-            return
-        cell_id = execution.cell_id
-
-        def in_notebook(tx: Transaction) -> None:
-            if documents.notebook.has(cell_id):
-                documents.notebook.set_execution(tx, cell_id, execution_id, count)
-
-        documents.in_notebook_next(in_notebook)
-
-    def _end(self, execution: Execution, status: str, *, success: bool | None) -> None:
-        runtime, eid = self._documents.runtime, execution.execution_id
-        self._documents.in_runtime(lambda tx: runtime.set_status(tx, eid, status, success=success))
+        running = self._queue.running
+        cell_id = running.cell_id if running and running.execution_id == execution_id else None
+        self._record.counted(execution_id, count, cell_id)
 
     def _show_queue(self) -> None:
         running = self._queue.running
-        executing, waiting = running.execution_id if running else None, self._queue.waiting_ids
-        runtime = self._documents.runtime
-        self._documents.in_runtime(lambda tx: runtime.set_queue(tx, executing, waiting))
+        self._record.queue(running.execution_id if running else None, self._queue.waiting_ids)
         if self.kernel == "running":
-            self._set_kernel(activity="Busy" if running else "Idle")
-
-    def _output(self, execution_id: str, op: OutputOp) -> None:
-        runtime = self._documents.runtime
-
-        def write(tx: Transaction) -> None:
-            match op:
-                case PutOutput(output_id, seq, manifest, display_id):
-                    runtime.put_output(tx, execution_id, output_id, seq, manifest)
-                    if display_id is not None:
-                        runtime.register_display(tx, display_id, execution_id, output_id)
-                case ClearOutputs():
-                    runtime.delete_outputs(tx, execution_id)
-                case UpdateDisplay(display_id, data, metadata):
-                    runtime.update_display(tx, display_id, data, metadata)
-
-        self._documents.in_runtime(write)
+            self._record.kernel(activity="Busy" if running else "Idle")
 
     def _launched(self, *, already: bool) -> wire.Response:
         kind = wire.KernelAlreadyRunning if already else wire.KernelLaunched
@@ -382,7 +311,6 @@ class Executions:
 
 
 RESTARTED = "the daemon ended while this kernel ran, and the kernel with it; outputs may be missing"
-_LAST = 2**31  # sorts behind every output of the execution
 
 
 def _is_uuid(text: str) -> bool:

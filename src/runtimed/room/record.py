@@ -1,0 +1,111 @@
+"""What kernel and executions leave in the documents: each call is collected and written at the next commit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runtimed.docs.outputs import ClearOutputs, PutOutput, UpdateDisplay, error_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from runtimed.docs.crdt import Transaction
+    from runtimed.docs.outputs import OutputOp
+    from runtimed.room.documents import Documents
+    from runtimed.room.queue import Execution
+
+LAST = 2**31  # sorts behind every output of an execution
+
+
+class Record:
+    """The daemon's own writes into one room's NotebookDoc and RuntimeStateDoc."""
+
+    def __init__(self, documents: Documents, new_id: Callable[[], str]) -> None:
+        self._documents = documents
+        self._new_id = new_id
+        self._sequence = documents.runtime.last_seq()
+
+    def kernel(self, **fields: str) -> None:
+        runtime = self._documents.runtime
+        self._documents.in_runtime(lambda tx: runtime.set_kernel(tx, **fields))
+
+    def progress(self, progress: Mapping[str, Any] | None) -> None:
+        runtime = self._documents.runtime
+        self._documents.in_runtime(lambda tx: runtime.set_progress(tx, progress))
+
+    def packages(self, packages: Sequence[str]) -> None:
+        runtime = self._documents.runtime
+        self._documents.in_runtime(lambda tx: runtime.set_env(tx, prewarmed_packages=packages))
+
+    def queue(self, executing: str | None, waiting: Sequence[str]) -> None:
+        runtime = self._documents.runtime
+        self._documents.in_runtime(lambda tx: runtime.set_queue(tx, executing, waiting))
+
+    def added(self, execution: Execution, status: str) -> None:
+        """A new execution, and its cell's link to it."""
+        self._sequence += 1
+        sequence, runtime = self._sequence, self._documents.runtime
+
+        def write(tx: Transaction) -> None:
+            runtime.add_execution(
+                tx,
+                execution.execution_id,
+                cell_id=execution.cell_id,
+                source=execution.source,
+                seq=sequence,
+                actor_label=execution.submitted_by,
+                status=status,
+            )
+
+        self._documents.in_runtime(write)
+        self.linked(execution)
+
+    def linked(self, execution: Execution) -> None:
+        """The cell shows the outputs of this execution from now on."""
+        notebook = self._documents.notebook
+
+        def write(tx: Transaction) -> None:
+            if notebook.has(execution.cell_id):  # else deleted meanwhile
+                notebook.set_execution(tx, execution.cell_id, execution.execution_id, None)
+
+        self._documents.in_notebook(write)
+
+    def counted(self, execution_id: str, count: int, cell_id: str | None) -> None:
+        """The execution's number; its cell's copy of it is in no hurry."""
+        notebook, runtime = self._documents.notebook, self._documents.runtime
+        self._documents.in_runtime(lambda tx: runtime.set_execution_count(tx, execution_id, count))
+        if cell_id is None:
+            return
+
+        def write(tx: Transaction) -> None:
+            # Unless the cell was deleted, cleared or run again meanwhile.
+            if notebook.has(cell_id) and notebook.execution_id(cell_id) == execution_id:
+                notebook.set_execution(tx, cell_id, execution_id, count)
+
+        self._documents.in_notebook_next(write)
+
+    def status(self, execution_id: str, status: str, success: bool | None = None) -> None:
+        runtime = self._documents.runtime
+        self._documents.in_runtime(lambda tx: runtime.set_status(tx, execution_id, status, success=success))
+
+    def died(self, execution_id: str, reason: str) -> None:
+        """The execution ended with its kernel, and says why where its outputs are."""
+        manifest = error_manifest(self._new_id(), "KernelDied", reason, [f"KernelDied: {reason}"])
+        self.output(execution_id, PutOutput(manifest["output_id"], LAST, manifest))
+        self.status(execution_id, "error", success=False)
+
+    def output(self, execution_id: str, op: OutputOp) -> None:
+        runtime = self._documents.runtime
+
+        def write(tx: Transaction) -> None:
+            match op:
+                case PutOutput(output_id, seq, manifest, display_id):
+                    runtime.put_output(tx, execution_id, output_id, seq, manifest)
+                    if display_id is not None:
+                        runtime.register_display(tx, display_id, execution_id, output_id)
+                case ClearOutputs():
+                    runtime.delete_outputs(tx, execution_id)
+                case UpdateDisplay(display_id, data, metadata):
+                    runtime.update_display(tx, display_id, data, metadata)
+
+        self._documents.in_runtime(write)
