@@ -31,6 +31,7 @@ class FaultyTransport:
     """Sessions connect to ``path``; the context managers say what happens meanwhile to all that passes by."""
 
     def __init__(self, daemon: Path) -> None:
+        self.dropped = 0  # bytes
         self._daemon = daemon
         self._folder = TemporaryDirectory(prefix="rf")
         self.path = Path(self._folder.name) / "faulty.sock"
@@ -134,5 +135,7 @@ class FaultyTransport:
         for at in range(0, len(data), faults.piece):
             if faults.delay_s:
                 time.sleep(faults.delay_s)  # the fault itself, not a wait for something
-            if not faults.drops:
+            if faults.drops:
+                self.dropped += len(data)
+            else:
                 target.sendall(data[at : at + faults.piece])
