@@ -33,14 +33,19 @@ async def create_cell(seat: Seat, source: str, cell_type: str, index: int | None
     return cell_id
 
 
-async def begin_cell(seat: Seat, source: str, cell_type: str, index: int | None) -> tuple[str, Write]:
-    """A new cell's id and the write that completes it; what is long goes ahead in slices."""
+async def begin_cell(
+    seat: Seat, source: str, cell_type: str, index: int | None, execution_id: str | None = None
+) -> tuple[str, Write]:
+    """A new cell's id and the write that completes it; what is long goes ahead in slices.
+
+    One that is to run at once is made with its execution's id, which saves the daemon a change of its own.
+    """
     cell_id = f"cell-{uuid.uuid4()}"
     position = seat.notebook.position_at(index)
     first, *others = source_slices(source, SLICE)
 
     def add(tx: Transaction) -> None:
-        seat.notebook.add_cell(tx, cell_id, cell_type, first, position)
+        seat.notebook.add_cell(tx, cell_id, cell_type, first, position, execution_id=execution_id)
 
     write: Write = add
     for piece in others:

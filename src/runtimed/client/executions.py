@@ -33,22 +33,23 @@ async def run(seat: Seat, code: str, timeout: float | None, *, longest: int) -> 
     check_source(code, longest=longest)
     check_timeout(timeout)
     await _ensure_kernel(seat)
-    cell_id, write = await begin_cell(seat, code, "code", None)
-    return await _execute(seat, cell_id, timeout, write)
+    execution_id = _new_id()
+    cell_id, write = await begin_cell(seat, code, "code", None, execution_id)
+    return await _timed(seat, Started(execution_id, cell_id), timeout, write, queued=False)
 
 
 async def execute_cell(seat: Seat, cell_id: str, timeout: float | None) -> ExecutionResult:
     check_cell(seat, cell_id)
     check_timeout(timeout)
     await _ensure_kernel(seat)
-    return await _execute(seat, cell_id, timeout)
+    return await _timed(seat, Started(_new_id(), cell_id), timeout, queued=False)
 
 
 async def queue_cell(seat: Seat, cell_id: str) -> str:
     """Back when the daemon has queued it."""
     check_cell(seat, cell_id)
     await _ensure_kernel(seat)
-    started = _start(cell_id)
+    started = Started(_new_id(), cell_id)
     await _queue(seat, started)
     return started.execution_id
 
@@ -75,13 +76,9 @@ async def _ensure_kernel(seat: Seat) -> None:
         await kernels.launch(seat)
 
 
-async def _execute(seat: Seat, cell_id: str, timeout: float | None, write: Write | None = None) -> ExecutionResult:
-    return await _timed(seat, _start(cell_id), timeout, write, queued=False)
-
-
-def _start(cell_id: str) -> Started:
-    # The id is ours to choose, so that we watch for it before the daemon has even answered.
-    return Started(str(uuid.uuid4()), cell_id)
+def _new_id() -> str:
+    # Ours to choose, so that we watch for it before the daemon has even answered.
+    return str(uuid.uuid4())
 
 
 async def _timed(

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PACE = 0.005  # seconds between two flushes to peers that are owed nothing (DESIGN §4)
+SOON = 0.02  # seconds until the kernel and its queue show how they stand
 REST = 0.25  # seconds until what nobody waits for gets a flush of its own
 TICK = 5.0  # seconds: presence is pruned, overdue requests are answered, idle peers are found
 IDLE_MAX = 300.0  # seconds without a sign of life after which a peer is dropped (PROTOCOL §4)
@@ -53,6 +54,8 @@ class RoomHost:
         self._loop = asyncio.get_running_loop()
         self._flushed_at = 0.0
         self._flush_timer: asyncio.TimerHandle | None = None
+        self._soon_timer: asyncio.TimerHandle | None = None
+        self._rest_timer: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._tick = self._loop.call_later(TICK, self._ticked)
         self._expire_later()  # unless somebody joins
@@ -92,6 +95,7 @@ class RoomHost:
 
     def settle(self) -> None:
         """The end of a wake-up: peers that are owed something hear now, the others at their pace."""
+        self._mind_the_rest()
         if not self.room.dirty:
             return
         since = self._loop.time() - self._flushed_at
@@ -110,8 +114,31 @@ class RoomHost:
             self._flush_timer = None
         self._flushed_at = self._loop.time()
         self.handle(events.Flushed(blocked=self._blocked()))
-        if self.room.documents.uncommitted:  # nobody waits for it: the next flush takes it along, if one comes
-            self._flush_within(REST)
+
+    def flush_all(self) -> None:
+        """Flush, and nothing is left to be written."""
+        self._flushed_at = self._loop.time()
+        self.handle(events.Flushed(blocked=self._blocked(), rest=True))
+        self._mind_the_rest()
+
+    def _mind_the_rest(self) -> None:
+        """What is not urgent is written in a moment, or when more of its kind has come together."""
+        documents = self.room.documents
+        if documents.soon and self._soon_timer is None:
+            self._soon_timer = self._loop.call_later(SOON, self._flush_soon)
+        elif not documents.soon and self._soon_timer is not None:
+            self._soon_timer.cancel()
+            self._soon_timer = None
+        if documents.later and self._rest_timer is None:
+            self._rest_timer = self._loop.call_later(REST, self._flush_rest)
+
+    def _flush_soon(self) -> None:
+        self._soon_timer = None
+        self.handle(events.Flushed(blocked=self._blocked(), soon=True))
+
+    def _flush_rest(self) -> None:
+        self._rest_timer = None
+        self.flush_all()
 
     def _flush_within(self, seconds: float) -> None:
         due = self._loop.time() + seconds
@@ -159,14 +186,12 @@ class RoomHost:
     async def close(self) -> None:
         """End the kernel, save, and let go of the folder. The room is on disk and can be opened again."""
         self._closing(self)
-        for timer in (self._tick, self._flush_timer, self._expiry):
+        for timer in (self._tick, self._flush_timer, self._soon_timer, self._rest_timer, self._expiry):
             if timer is not None:
                 timer.cancel()
         await self.runner.close()
         self.handle(events.KernelStopped())
-        self.flush()
-        while self.room.documents.uncommitted:  # what was to wait for a later flush
-            self.flush()
+        self.flush_all()
         await self.saver.close()
         for connection in list(self._connections.values()):
             connection.close()

@@ -47,9 +47,10 @@ class Documents:
     comments: CommentsDoc
     pool: Document
     _for_notebook: list[Write] = field(default_factory=list)
-    _for_notebook_next: list[Write] = field(default_factory=list)
     _for_runtime: list[Write] = field(default_factory=list)
     _for_comms: list[Write] = field(default_factory=list)
+    _soon: list[Write] = field(default_factory=list)  # for the runtime state
+    _later: list[Write] = field(default_factory=list)  # for the notebook
 
     def by_frame(self) -> dict[FrameType, Document]:
         """The document that each sync frame type speaks of."""
@@ -63,14 +64,34 @@ class Documents:
 
     @property
     def uncommitted(self) -> bool:
-        return bool(self._for_notebook or self._for_notebook_next or self._for_runtime or self._for_comms)
+        """Something is collected that the next commit writes."""
+        return bool(self._for_notebook or self._for_runtime or self._for_comms)
+
+    @property
+    def soon(self) -> bool:
+        """Something waits whether it will still be so in a moment."""
+        return bool(self._soon)
+
+    @property
+    def later(self) -> bool:
+        """Something waits until it can be written together with more of its kind."""
+        return bool(self._later)
 
     def in_notebook(self, write: Write) -> None:
         self._for_notebook.append(write)
 
-    def in_notebook_next(self, write: Write) -> None:
-        """In the flush after the next: nobody waits for it, and the next one brings a result."""
-        self._for_notebook_next.append(write)
+    def in_notebook_later(self, write: Write) -> None:
+        """In no hurry: each switch of authors makes the notebook's history dearer to read."""
+        self._later.append(write)
+
+    def in_runtime_soon(self, write: Write) -> None:
+        """In a moment, unless something written until then takes its place."""
+        self._soon = [write]
+
+    def in_runtime_instead(self, write: Write) -> None:
+        """Now, in place of what was to be written soon."""
+        self._soon.clear()
+        self._for_runtime.append(write)
 
     def in_runtime(self, write: Write) -> None:
         self._for_runtime.append(write)
@@ -78,16 +99,20 @@ class Documents:
     def in_comms(self, write: Write) -> None:
         self._for_comms.append(write)
 
-    def commit(self) -> list[Append]:
-        """Write all that was collected; the changes made are to be logged before they are told."""
+    def commit(self, *, soon: bool = False, rest: bool = False) -> list[Append]:
+        """Write what was collected (``rest``: all of it); the changes made are to be logged before they are told."""
+        if soon or rest:
+            self._for_runtime += self._soon
+            self._soon = []
+        if rest:
+            self._for_notebook += self._later
+            self._later = []
         # The runtime state goes first: a peer that sees a cell's execution_id finds the execution.
-        made = [
+        return [
             *_commit("runtime", self.runtime.document, self._for_runtime),
             *_commit("notebook", self.notebook.document, self._for_notebook),
             *_commit("comms", self.comms.document, self._for_comms),
         ]
-        self._for_notebook, self._for_notebook_next = self._for_notebook_next, self._for_notebook
-        return made
 
     def salvage(self) -> list[Effect]:
         """What can still be written of what was collected, where one of the documents is poisoned."""

@@ -9,7 +9,7 @@ from runtimed.errors import CellNotFound, InvalidRequest, RequestError
 from runtimed.room import events
 from runtimed.room.effects import Effect, ExecuteOnKernel, InterruptKernel, LaunchKernel, ShutdownKernel, Touched
 from runtimed.room.queue import Execution, ExecutionQueue
-from runtimed.room.record import Record
+from runtimed.room.record import QueueState, Record
 from runtimed.wire import requests as wire
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Executions:
             self._record.kernel(lifecycle="Shutdown", activity="")
             self._record.kernel(error_reason="daemon_restarted", error_details=RESTARTED)
         if not ours:
-            self._record.queue(None, [])
+            self._show_queue()
         self._record.progress(None)
 
     def inherit(self, before: Executions) -> None:
@@ -248,7 +248,7 @@ class Executions:
         started = self._queue.running
         for execution in executions:
             self._record.added(execution, "running" if execution is started else "queued")
-        self._show_queue()
+        self._show_queue(now=False)
         return effects
 
     def _start_next(self, fresh: set[str] | None = None) -> list[Effect]:
@@ -299,11 +299,13 @@ class Executions:
         cell_id = running.cell_id if running and running.execution_id == execution_id else None
         self._record.counted(execution_id, count, cell_id)
 
-    def _show_queue(self) -> None:
+    def _show_queue(self, *, now: bool = True) -> None:
+        self._record.queue(self._queue_state, now=now)
+
+    def _queue_state(self) -> QueueState:
         running = self._queue.running
-        self._record.queue(running.execution_id if running else None, self._queue.waiting_ids)
-        if self.kernel == "running":
-            self._record.kernel(activity="Busy" if running else "Idle")
+        activity = ("Busy" if running else "Idle") if self.kernel == "running" else None
+        return QueueState(running.execution_id if running else None, self._queue.waiting_ids, activity)
 
     def _launched(self, *, already: bool) -> wire.Response:
         kind = wire.KernelAlreadyRunning if already else wire.KernelLaunched

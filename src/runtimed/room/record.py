@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runtimed.docs.outputs import ClearOutputs, PutOutput, UpdateDisplay, error_manifest
 
@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from runtimed.docs.outputs import OutputOp
     from runtimed.room.documents import Documents
     from runtimed.room.queue import Execution
+
+
+class QueueState(NamedTuple):
+    executing: str | None
+    waiting: Sequence[str]
+    activity: str | None = None  # Busy or Idle, of a kernel that runs
+
 
 LAST = 2**31  # sorts behind every output of an execution
 
@@ -37,9 +44,23 @@ class Record:
         runtime = self._documents.runtime
         self._documents.in_runtime(lambda tx: runtime.set_env(tx, prewarmed_packages=packages))
 
-    def queue(self, executing: str | None, waiting: Sequence[str]) -> None:
+    def queue(self, shown: Callable[[], QueueState], *, now: bool) -> None:
+        """What runs and what waits, as it stands when it is written: a short cell is over by then.
+
+        These are the hottest keys of the document, and every value they ever had stays in its history.
+        """
         runtime = self._documents.runtime
-        self._documents.in_runtime(lambda tx: runtime.set_queue(tx, executing, waiting))
+
+        def write(tx: Transaction) -> None:
+            state = shown()
+            runtime.set_queue(tx, state.executing, state.waiting)
+            if state.activity is not None:
+                runtime.set_kernel(tx, activity=state.activity)
+
+        if now:
+            self._documents.in_runtime_instead(write)
+        else:
+            self._documents.in_runtime_soon(write)
 
     def added(self, execution: Execution, status: str) -> None:
         """A new execution, and its cell's link to it."""
@@ -63,6 +84,8 @@ class Record:
     def linked(self, execution: Execution) -> None:
         """The cell shows the outputs of this execution from now on."""
         notebook = self._documents.notebook
+        if notebook.has(execution.cell_id) and notebook.execution_id(execution.cell_id) == execution.execution_id:
+            return  # whoever made the cell said so already
 
         def write(tx: Transaction) -> None:
             if notebook.has(execution.cell_id):  # else deleted meanwhile
@@ -82,7 +105,7 @@ class Record:
             if notebook.has(cell_id) and notebook.execution_id(cell_id) == execution_id:
                 notebook.set_execution(tx, cell_id, execution_id, count)
 
-        self._documents.in_notebook_next(write)
+        self._documents.in_notebook_later(write)
 
     def status(self, execution_id: str, status: str, success: bool | None = None) -> None:
         runtime = self._documents.runtime

@@ -211,7 +211,7 @@ class Room:
 
     def _flush(self, event: events.Flushed) -> list[Effect]:
         """Commit what was collected, log it, tell the peers: in this order (DESIGN §5.2)."""
-        effects: list[Effect] = [*self.documents.commit()]
+        effects: list[Effect] = [*self.documents.commit(soon=event.soon, rest=event.rest)]
         for peer in self.peers:
             if peer.peer_id in event.blocked:
                 effects += _given_up(peer)

@@ -110,7 +110,7 @@ class Network:
     def settle(self) -> None:
         """Until nobody has anything to say (bounded: a ping-pong is a failure)."""
         for _ in range(20):
-            self.happen(events.Flushed())
+            self.happen(events.Flushed(rest=True))
             said = [(peer, kind, payload) for peer in self.peers.values() for kind, payload in peer.frames()]
             for peer, kind, payload in said:
                 self.happen(events.Synced(peer.peer_id, kind, payload))

@@ -1,4 +1,4 @@
-"""Documents: what is collected is committed by one flush, or by the one after it where nobody waits."""
+"""Documents: what is collected is committed by the next flush, and what is not urgent when its time has come."""
 
 from __future__ import annotations
 
@@ -6,16 +6,37 @@ from runtimed.docs.crdt import ROOT
 from unit.room.network import new_documents
 
 
-def test_what_can_wait_is_committed_by_the_flush_after_the_next() -> None:
+def test_what_is_in_no_hurry_waits_for_the_rest() -> None:
     documents = new_documents()
     documents.in_notebook(lambda tx: tx.put(ROOT, "now", True))
-    documents.in_notebook_next(lambda tx: tx.put(ROOT, "later", True))
+    documents.in_notebook_later(lambda tx: tx.put(ROOT, "later", True))
 
     assert [append.document for append in documents.commit()] == ["notebook"]
     assert documents.notebook.document.get(ROOT, "now") is True
     assert documents.notebook.document.get(ROOT, "later") is None
-    assert documents.uncommitted
-
-    assert [append.document for append in documents.commit()] == ["notebook"]
-    assert documents.notebook.document.get(ROOT, "later") is True
+    assert documents.later
     assert not documents.uncommitted
+
+    assert [append.document for append in documents.commit(rest=True)] == ["notebook"]
+    assert documents.notebook.document.get(ROOT, "later") is True
+    assert not documents.later
+
+
+def test_what_was_to_be_written_soon_gives_way_to_what_takes_its_place() -> None:
+    documents = new_documents()
+    documents.in_runtime_soon(lambda tx: documents.runtime.set_kernel(tx, activity="Busy"))
+    documents.commit()
+    assert documents.soon
+
+    documents.in_runtime_instead(lambda tx: documents.runtime.set_kernel(tx, activity=""))
+
+    assert not documents.soon
+    assert documents.commit(soon=True) == []  # as it was: no change at all
+
+
+def test_what_was_to_be_written_soon_is_written_when_a_moment_has_passed() -> None:
+    documents = new_documents()
+    documents.in_runtime_soon(lambda tx: documents.runtime.set_kernel(tx, activity="Busy"))
+
+    assert [append.document for append in documents.commit(soon=True)] == ["runtime"]
+    assert documents.runtime.activity == "Busy"
