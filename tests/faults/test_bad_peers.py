@@ -20,7 +20,7 @@ from runtimed.docs.crdt import ROOT, Document
 from runtimed.docs.genesis import notebook_genesis
 from runtimed.errors import ConnectionLost
 from runtimed.wire.frames import FrameType, encode_untyped
-from runtimed.wire.handshake import ConnectionInfo, CreateNotebook, Pool, encode_opening
+from runtimed.wire.handshake import ConnectionInfo, CreateNotebook, NotebookSync, Pool, encode_opening
 from runtimed.wire.leb128 import write_uleb
 from runtimed.wire.pool import Ping, Pong, decode_pool_response, encode_pool_request
 from runtimed.wire.requests import AcknowledgeNotebookSync, NotebookSyncAcknowledged
@@ -137,8 +137,6 @@ def test_an_id_that_is_none_is_refused_in_words_and_makes_no_folder(standing: Da
 
 @pytest.mark.parametrize("notebook_id", ["00000000-0000-4000-8000-000000000000", "no/such/file.ipynb", "nobody"])
 def test_joining_what_is_not_there_is_refused_in_words(standing: Daemon, notebook_id: str) -> None:
-    from runtimed.wire.handshake import NotebookSync
-
     with RawPeer(standing.socket) as peer:
         peer.write(encode_opening(NotebookSync(notebook_id=notebook_id, typed_bootstrap=True)))
         info = peer.until(lambda: peer.controls and peer.controls[0], 5)
