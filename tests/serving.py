@@ -95,7 +95,15 @@ class Daemon:
         if ours:
             ours[0].wait(DEADLINE_S)
         else:
-            process.wait(DEADLINE_S)
+            until(lambda: _ended(process))
+
+
+def _ended(process: psutil.Process) -> bool:
+    # A zombie has: whoever adopted it takes its time.
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _kernel_line(process: psutil.Process) -> str:

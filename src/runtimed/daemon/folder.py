@@ -16,7 +16,7 @@ from runtimed.docs.notebook import NotebookDoc
 from runtimed.docs.runtime import RuntimeDoc
 from runtimed.errors import DocumentCorrupt
 from runtimed.room.documents import Documents
-from runtimed.store.atomic import write_atomic
+from runtimed.store.atomic import refusals, write_atomic
 from runtimed.store.journal import Journal, Recovered
 
 if TYPE_CHECKING:
@@ -40,9 +40,7 @@ class RoomRecord(msgspec.Struct, kw_only=True):
     loaded: bool = False  # the file's content is in the documents, all of it
     file_sha256: str | None = None  # of the file as we last wrote or read it
     exported_heads: list[str] = []
-    writing_sha256: str | None = (
-        None  # of the file being written: if we die then, it is ours all the same
-    )
+    writing_sha256: str | None = None  # of the file being written: if we die then, it is ours all the same
     writing_heads: list[str] = []
 
 
@@ -55,6 +53,7 @@ class RoomFolder:
         self.journals: dict[str, Journal] = {}
         self.is_new = True
         self.let_go = asyncio.Event()  # no log is open: another load may begin
+        self.doubtful = False  # it was loaded anew: the disk may have refused a change
 
     @classmethod
     def read(cls, path: Path) -> RoomFolder | None:
@@ -68,7 +67,9 @@ class RoomFolder:
         return cls(path, record)
 
     def write_record(self) -> None:
-        write_atomic(self.path / RECORD, msgspec.json.format(msgspec.json.encode(self.record), indent=1))
+        with refusals("write the room's record", kept="all changes are recorded"):
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_atomic(self.path / RECORD, msgspec.json.format(msgspec.json.encode(self.record), indent=1))
 
     def load(self, pool: Document) -> Documents:
         """Read the logs and build the documents; written by this load's own actors from here on.
@@ -77,6 +78,7 @@ class RoomFolder:
             CacheUnusable: the folder cannot be written, or another process owns it.
             DocumentCorrupt: neither generation on disk makes a document.
         """
+        self.doubtful = bool(self.journals)
         self.close()
         self.let_go.clear()
         try:
@@ -98,6 +100,15 @@ class RoomFolder:
         for path in self.path.iterdir():
             if path.name.partition(".")[0] in LOGS:
                 path.unlink()
+
+    def check_writable(self) -> None:
+        """A newcomer is told at the door if the disk would not take what it writes.
+
+        Raises:
+            CacheUnusable: the disk is full, or the like.
+        """
+        self.write_record()
+        self.doubtful = False
 
     def remove(self) -> None:
         """The room never came to be."""

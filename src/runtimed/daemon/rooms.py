@@ -65,9 +65,7 @@ class Rooms:
         reference = notebook_id_of(text, Path("/"))
         if reference.path is not None:
             if self.find(text) is None and not await asyncio.to_thread(self._is_kept, reference.path):
-                raise NotebookNotFound(
-                    f"There is no file {reference.path}", hint="open it, and save it"
-                )
+                raise NotebookNotFound(f"There is no file {reference.path}", hint="open it, and save it")
             return await self.open(str(reference.path))
         assert reference.notebook_id is not None
         return await self._enter(reference.notebook_id, None)
@@ -103,7 +101,10 @@ class Rooms:
     async def _enter(self, notebook_id: str, record: RoomRecord | None) -> RoomHost:
         turn = self._turns.setdefault(notebook_id, asyncio.Lock())
         async with turn:
-            return self._live.get(notebook_id) or await self._revive(notebook_id, record)
+            host = self._live.get(notebook_id) or await self._revive(notebook_id, record)
+            if host.folder.doubtful:
+                await asyncio.to_thread(host.folder.check_writable)
+            return host
 
     async def _revive(self, notebook_id: str, record: RoomRecord | None) -> RoomHost:
         if (leaving := self._leaving.get(notebook_id)) is not None:
@@ -141,7 +142,6 @@ class Rooms:
                 f"Notebook {notebook_id} is no longer available (not found or evicted)",
                 hint="create it, or open its file",
             )
-        path.mkdir(parents=True, exist_ok=True)
         folder = RoomFolder(path, record)
         folder.write_record()
         return folder

@@ -76,7 +76,8 @@ class Saver:
         self._timer: asyncio.TimerHandle | None = None
         self._touched_at: float | None = None
         self._behind = False  # the file is, or may be, behind the notebook
-        self._reported = False  # the file cannot be taken in, and the room was told
+        self._issue: events.SaveBlocked | None = None  # why the file is behind, not yet told
+        self._reported = False  # told, and not yet over
         self._closed = False
         self._stamp: FileStamp | None = None
         self._unkept_base: str | None = None  # what ``BASE`` ought to be, while the disk refuses it
@@ -101,7 +102,9 @@ class Saver:
         except NotebookInvalid as error:
             if not self._folder.record.loaded:
                 raise
-            self._report("source_conflict", error)  # what we have of it is better than nothing, and stays ours
+            # What we have of it is better than nothing, and stays ours.
+            self._issue = events.SaveBlocked("source_conflict", str(error))
+            self._tell_issue()
         self._watch(path)
 
     async def _open_missing(self) -> None:
@@ -179,6 +182,7 @@ class Saver:
             response = wire.Error(error=f"The notebook could not be saved: {error!r}", code=InternalError.code)
         if effect.peer_id is not None and effect.request_id is not None:
             self._host.tell(events.Answered(effect.peer_id, effect.request_id, response))
+        self._tell_issue()
 
     async def export(self) -> str:
         """The notebook as the text of an .ipynb file."""
@@ -204,6 +208,7 @@ class Saver:
             return
         if not isinstance(response, wire.NotebookSaved):
             log.warning("%s was not saved: %s", self._host.room.path, response)
+        self._tell_issue()
 
     async def _saved(self, asked: str | None) -> wire.Response:
         async with self._turn:
@@ -219,12 +224,12 @@ class Saver:
                 return await self._write(path)
             except (FileConflict, NotebookInvalid) as error:
                 if asked is None:
-                    self._report("source_conflict", error)
+                    self._issue = events.SaveBlocked("source_conflict", str(error))
                 return _blocked(path, wire.SourceConflict(message=str(error)))
             except InvalidRequest as error:
                 return wire.Error(error=error.message, code=error.code, hint=error.hint)
             except RuntimedError as error:
-                self._host.tell(events.SaveBlocked("io", str(error)))
+                self._issue = events.SaveBlocked("io", str(error))
                 self._save_at(asyncio.get_running_loop().time() + TRY_AGAIN)
                 return _blocked(Path(asked or self._host.room.path or ""), wire.SaveIo(message=str(error)))
 
@@ -307,11 +312,15 @@ class Saver:
                 self.touch()  # it is ours again: a save says so
         except RuntimedError as error:
             log.warning("%s was changed outside and cannot be taken in: %s", path, error)
-            self._report("source_conflict", error)
+            self._issue = events.SaveBlocked("source_conflict", str(error))
+            self._tell_issue()
 
-    def _report(self, kind: str, error: RuntimedError) -> None:
-        self._reported = True
-        self._host.tell(events.SaveBlocked(kind, str(error)))
+    def _tell_issue(self) -> None:
+        """Write into the room why the file is behind: after the answer, for the disk may refuse this too."""
+        if self._issue is not None:
+            issue, self._issue = self._issue, None
+            self._reported = True
+            self._host.tell(issue)
 
     async def _take_in(self, text: str, stamp: FileStamp) -> None:
         record = self._folder.record
