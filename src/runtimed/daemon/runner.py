@@ -108,7 +108,8 @@ class KernelRunner:
             log.exception("a kernel could not be started")
             self._tell(events.KernelFailed(InternalError(f"The kernel could not be started: {error!r}")))
         finally:
-            self._launching = None
+            if self._launching is asyncio.current_task():  # else the next launch waits behind us already
+                self._launching = None
 
     async def _start(self, effect: LaunchKernel) -> None:
         await self._end()

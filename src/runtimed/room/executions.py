@@ -98,6 +98,8 @@ class Executions:
         self._record.progress(event.progress)
 
     def ready(self, event: events.KernelReady) -> list[Effect]:
+        if self.kernel != "launching":  # it was shut down meanwhile
+            return []
         self.kernel, self.kernel_type, self.env_source = "running", event.kernel_type, event.env_source
         name = "python3" if event.kernel_type == "python" else event.kernel_type
         self._record.kernel(
@@ -117,6 +119,8 @@ class Executions:
         return self._start_next()
 
     def failed(self, event: events.KernelFailed) -> list[Effect]:
+        if self.kernel != "launching":
+            return []
         self.kernel = "none"
         error = event.error
         self._record.kernel(lifecycle="Error", activity="", error_reason=error.code, error_details=str(error))
@@ -128,6 +132,10 @@ class Executions:
 
     def lost(self, event: events.KernelLost) -> list[Effect]:
         """The kernel died by itself: what ran is in error, what waited is cancelled, nothing restarts."""
+        if self.kernel != "running":
+            return []
+        if self.kernel != "running":
+            return []  # it was being shut down, or the next one starts already
         self.kernel = "none"
         self._record.kernel(lifecycle="Error", activity="", error_reason="kernel_died", error_details=event.reason)
         return self._abandon(event.reason, died=True)
@@ -149,8 +157,9 @@ class Executions:
         """Interrupt what runs. A signal that is ahead of the cell's beginning would be lost: it waits for that."""
         running = self._queue.running
         begun = running is None or (self._counted is not None and self._counted[0] == running.execution_id)
+        asked_again = self._interrupt_due
         self._interrupt_due = not begun
-        return [InterruptKernel()] if begun else []
+        return [InterruptKernel()] if begun or asked_again else []
 
     def stopped(self) -> None:
         if self.kernel == "stopping":  # else a launch was asked for meanwhile and goes on

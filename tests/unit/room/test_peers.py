@@ -140,3 +140,21 @@ def test_the_daemons_own_documents_are_not_lost_with_the_notebook(network: Netwo
 
     assert append.document == "runtime"  # type: ignore[union-attr]
     assert documents.runtime.lifecycle == "Running"
+
+
+def test_the_death_of_the_last_kernel_does_not_end_the_next(network: Network) -> None:
+    """Its last words may take a while to be written; meanwhile it was shut down, and another one starts."""
+    ann = network.peers["ann"]
+    network.start_kernel()
+    ann.ask(wire.ShutdownKernel())
+    network.happen(events.KernelStopped())
+    launch = ann.ask(wire.LaunchKernel(kernel_type="python", env_source="auto"))
+
+    network.happen(events.KernelLost("killed by SIGKILL"))
+    network.settle()
+    assert ann.runtime.lifecycle == "Resolving"
+    network.happen(events.KernelReady("python", "uv:prewarmed", {"name": "python"}))
+    network.settle()
+
+    assert isinstance(ann.responses[launch], wire.KernelLaunched)
+    assert ann.runtime.lifecycle == "Running"
