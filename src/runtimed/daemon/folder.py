@@ -14,7 +14,7 @@ from runtimed.docs.comms import CommentsDoc, CommsDoc
 from runtimed.docs.crdt import Document
 from runtimed.docs.notebook import NotebookDoc
 from runtimed.docs.runtime import RuntimeDoc
-from runtimed.errors import DocumentCorrupt
+from runtimed.errors import DocumentCorrupt, StorageError
 from runtimed.room.documents import Documents
 from runtimed.store.atomic import refusals, write_atomic
 from runtimed.store.journal import Journal, Recovered
@@ -88,12 +88,13 @@ class RoomFolder:
             raise
 
     def close(self) -> None:
-        try:
-            for journal in self.journals.values():
+        journals, self.journals = self.journals, {}
+        for name, journal in journals.items():
+            try:
                 journal.close()
-        finally:
-            self.journals.clear()
-            self.let_go.set()
+            except StorageError as error:  # its lock is let go of all the same
+                log.error("room %s, %s: %s", self.record.notebook_id, name, error)
+        self.let_go.set()
 
     def start_over(self) -> None:
         """Forget what was loaded of a file whose loading was cut short: nobody was let in to change it."""

@@ -57,12 +57,16 @@ class RoomHost:
         self._soon_timer: asyncio.TimerHandle | None = None
         self._rest_timer: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
-        self._tick = self._loop.call_later(TICK, self._ticked)
-        self._expire_later()  # unless somebody joins
+        self._tick: asyncio.TimerHandle | None = None
+        self._compacting: dict[str, asyncio.Task[None]] = {}
+        self._leaving = False  # nobody is let in any more
+        self._closed = False  # nothing happens here any more
         self.room = Room(folder.load(services.pool), new_id=_new_id, path=folder.record.path)
         self.runner = KernelRunner(services, folder.path, self.tell, self.working_dir)
         self.saver = Saver(self, paths)
         self._perform(self.room.wake())
+        self._tick = self._loop.call_later(TICK, self._ticked)
+        self._expire_later()  # unless somebody joins
 
     @property
     def notebook_id(self) -> str:
@@ -81,6 +85,8 @@ class RoomHost:
 
     def handle(self, event: events.Event) -> None:
         """Let one thing happen. Whoever calls this ends its wake-up with ``settle``."""
+        if self._closed:
+            return
         try:
             effects = self.room.handle(event)
             self.story.add(event, effects)
@@ -96,7 +102,7 @@ class RoomHost:
     def settle(self) -> None:
         """The end of a wake-up: peers that are owed something hear now, the others at their pace."""
         self._mind_the_rest()
-        if not self.room.dirty:
+        if self._closed or not self.room.dirty:
             return
         since = self._loop.time() - self._flushed_at
         if since >= PACE:
@@ -123,6 +129,8 @@ class RoomHost:
 
     def _mind_the_rest(self) -> None:
         """What is not urgent is written in a moment, or when more of its kind has come together."""
+        if self._leaving:
+            return  # it is about to be written anyway
         documents = self.room.documents
         if documents.soon and self._soon_timer is None:
             self._soon_timer = self._loop.call_later(SOON, self._flush_soon)
@@ -162,6 +170,9 @@ class RoomHost:
     # Peers
 
     def join(self, peer_id: str, actor_label: str, connection: Connection) -> None:
+        if self._leaving:  # it may come again: the room is opened anew then
+            connection.close()
+            return
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None
@@ -173,7 +184,7 @@ class RoomHost:
         if self._connections.pop(peer_id, None) is None:
             return
         self.tell(events.PeerLeft(peer_id))
-        if not self._connections:
+        if not self._connections and not self._leaving:
             self.services.start(self.services.syncer.sync())
             self._expire_later()
 
@@ -185,19 +196,33 @@ class RoomHost:
 
     async def close(self) -> None:
         """End the kernel, save, and let go of the folder. The room is on disk and can be opened again."""
+        if self._leaving:
+            await self.folder.let_go.wait()
+            return
+        self._leaving = True
         self._closing(self)
         for timer in (self._tick, self._flush_timer, self._soon_timer, self._rest_timer, self._expiry):
             if timer is not None:
                 timer.cancel()
-        await self.runner.close()
-        self.handle(events.KernelStopped())
-        self.flush_all()
-        await self.saver.close()
         for connection in list(self._connections.values()):
             connection.close()
+        try:
+            await self._wind_up()
+        finally:
+            self._closed = True
+            self.folder.close()
+
+    async def _wind_up(self) -> None:
+        """Executions end before their kernel does, and what that leaves is logged and saved."""
+        self.handle(events.Closing())
+        await self.runner.close()
+        self.flush_all()
+        await self.saver.close()
+        self.flush_all()
         await self.services.syncer.sync()
-        await self._compact(at_most=None)
-        self.folder.close()
+        for name in tuple(self.folder.journals):
+            self._compact_if_due(name)
+        await asyncio.gather(*self._compacting.values())
 
     # Effects
 
@@ -231,6 +256,10 @@ class RoomHost:
                 self.services.start(self._ask(effect))
             case do.SaveFile():
                 self.services.start(self.saver.save(effect))
+            case do.Unpark():
+                self.handle(events.Unparked())
+            case do.Reload(reason):
+                raise DocumentPoisoned(reason)
 
     def _append(self, document: str, changes: tuple[bytes, ...]) -> None:
         journal = self.folder.journals.get(document)
@@ -238,21 +267,20 @@ class RoomHost:
             raise CacheUnusable(f"The log of the {document} is not open")
         journal.append(changes)
         self.services.syncer.mark(journal)
-        if journal.wants_compaction:
-            self.services.start(self._compact(at_most=document))
+        self._compact_if_due(document)
 
-    async def _compact(self, *, at_most: str | None) -> None:
+    def _compact_if_due(self, name: str) -> None:
+        if name not in self._compacting and self.folder.journals[name].wants_compaction:
+            self._compacting[name] = self.services.start(self._compact(name))
+
+    async def _compact(self, name: str) -> None:
         """Put a snapshot in place of a long log; the log goes when a worker process has verified it."""
-        documents = self.room.documents
-        for name, document in (
-            ("notebook", documents.notebook.document),
-            ("runtime", documents.runtime.document),
-            ("comms", documents.comms.document),
-        ):
-            journal = self.folder.journals.get(name)
-            if journal is not None and at_most in (None, name) and journal.wants_compaction:
-                snapshot, heads, end = document.save(), document.heads, journal.end
-                await asyncio.to_thread(journal.compact, snapshot, heads, covered=end)
+        try:
+            document, journal = self.room.documents.logged(name), self.folder.journals[name]
+            snapshot, heads, end = document.save(), document.heads, journal.end
+            await asyncio.to_thread(journal.compact, snapshot, heads, covered=end)
+        finally:
+            del self._compacting[name]
 
     async def _ask(self, effect: do.AskKernel) -> None:
         try:
@@ -289,8 +317,10 @@ class RoomHost:
         try:
             self.room = self.room.reborn(self.folder.load(self.services.pool))
             self._perform(self.room.wake())
-        except StorageError as again:  # whoever joins next has it tried again
+        except StorageError as again:
             log.error("room %s cannot be kept: %s", self.notebook_id, again)
+            # Nothing is logged behind a gap: with no log open the next change fails too, and has all this tried again.
+            self.folder.close()
 
 
 def _new_id() -> str:

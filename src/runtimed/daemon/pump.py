@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from runtimed.docs.mime import INLINE_LIMIT, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from runtimed.kernels.translate import Translator
     from runtimed.room.events import KernelMessage, Report
@@ -36,7 +36,14 @@ class Pausable(Protocol):
 class OutputPump:
     """Takes batches as they come off the socket, delivers what they mean."""
 
-    def __init__(self, translator: Translator, place: Place, deliver: Callable[[list[Report]], None]) -> None:
+    def __init__(
+        self,
+        start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+        translator: Translator,
+        place: Place,
+        deliver: Callable[[list[Report]], None],
+    ) -> None:
+        self._start = start
         self._translator = translator
         self._place = place
         self._deliver = deliver
@@ -106,7 +113,7 @@ class OutputPump:
         if backlog < INLINE_LIMIT:
             self._finish(self._translator.feed(batch, self._place))
         else:
-            self._working = self._loop.create_task(self._work(batch))
+            self._working = self._start(self._work(batch))
 
     async def _work(self, batch: list[KernelMessage]) -> None:
         """Hash and write large contents off the loop, then deliver, until nothing waits."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 import uuid
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runtimed.daemon.services import Services
+
+log = logging.getLogger(__name__)
 
 
 class Rooms:
@@ -96,7 +99,9 @@ class Rooms:
     async def close(self) -> None:
         """End all rooms, side by side, and let nobody open another."""
         self._closed = True
-        await asyncio.gather(*(host.close() for host in self))
+        for error in await asyncio.gather(*(host.close() for host in self), return_exceptions=True):
+            if isinstance(error, Exception):
+                log.error("a room could not be closed in order", exc_info=error)
 
     async def _enter(self, notebook_id: str, record: RoomRecord | None) -> RoomHost:
         turn = self._turns.setdefault(notebook_id, asyncio.Lock())
@@ -115,6 +120,8 @@ class Rooms:
         host = RoomHost(self._services, self, folder, self._forget)
         try:
             await host.saver.open()
+            if self._closed:
+                raise DaemonError("The daemon is about to end", hint="connect again: that starts the next one")
         except BaseException:
             await self._give_up(host)
             raise

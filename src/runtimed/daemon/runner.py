@@ -44,10 +44,6 @@ class KernelRunner:
         self._pump: OutputPump | None = None
         self._translator: Translator | None = None
 
-    @property
-    def running(self) -> bool:
-        return self._kernel is not None
-
     # Effects
 
     def launch(self, effect: LaunchKernel) -> None:
@@ -141,7 +137,8 @@ class KernelRunner:
     async def _begin(self, environment: Environment) -> Kernel:
         self._tell(events.KernelPhase("Launching"))
         translator = Translator()
-        pump = OutputPump(translator, self._services.place, lambda items: self._tell(events.Reported(tuple(items))))
+        services = self._services
+        pump = OutputPump(services.start, translator, services.place_output, self._report)
         kernel = await Kernel.start(
             python_spec(environment.python, cwd=self._working_dir(), extra_env=environment.env),
             runtime_dir=self._folder / "kernel",
@@ -153,6 +150,9 @@ class KernelRunner:
         self._kernel, self._pump, self._translator = kernel, pump, translator
         return kernel
 
+    def _report(self, items: list[events.Report]) -> None:
+        self._tell(events.Reported(tuple(items)))
+
     def _progress(self, progress: Progress) -> None:
         shown = {"phase": progress.phase, "message": progress.message, "done": progress.done, "total": progress.total}
         self._tell(events.KernelPhase("PreparingEnv", progress={k: v for k, v in shown.items() if v is not None}))
@@ -162,12 +162,15 @@ class KernelRunner:
             self._services.start(self._bury(self._kernel, death.reason))
 
     async def _bury(self, kernel: Kernel, reason: str) -> None:
-        """What it still said comes first, then that it is dead."""
-        pump, self._pump, self._kernel = self._pump, None, None
-        if pump is not None:
-            await pump.drained()
-        self._tell(events.KernelLost(reason))
-        await kernel.shutdown(now=True)  # its files and sockets
+        """What it still said comes first, then that it is dead; the next launch waits for both."""
+        async with self._turn:
+            if self._kernel is not kernel:
+                return  # it was being shut down
+            pump, self._pump, self._kernel = self._pump, None, None
+            if pump is not None:
+                await pump.drained()
+            self._tell(events.KernelLost(reason))
+            await kernel.shutdown(now=True)  # its files and sockets
 
     async def _shutdown(self) -> None:
         async with self._turn:

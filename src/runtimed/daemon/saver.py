@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 SETTLED_AT_LAST = 5  # times the autosave delay: a notebook that never settles is saved all the same
 SLICE_TIME = 0.008  # seconds of loading between two breaths of the loop
+BREATH = 6  # turns of the loop between two slices: to accept, read, think and answer takes one each
 TRY_AGAIN = 15.0  # seconds until a save that the disk refused is tried again
 BASE = "saved.ipynb"  # in the room's folder: the file as we last read or wrote it, to tell what others changed
 
@@ -146,7 +147,8 @@ class Saver:
                 raise CacheUnusable(
                     f"{room.path} cannot be opened: the cache folder takes no more", hint="free some space, try again"
                 )
-            await asyncio.sleep(0)
+            for _ in range(BREATH):
+                await asyncio.sleep(0)
 
     def _plan(self, text: str) -> tuple[list[LoadStep], Sequence[str]]:
         parsed = examine(text)

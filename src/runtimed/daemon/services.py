@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from runtimed.docs.mime import must_be_blob
+from runtimed.docs.mime import TEXT, is_json, must_be_blob
 from runtimed.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Coroutine
 
     from runtimed.docs.crdt import Document
     from runtimed.docs.mime import ContentRef
@@ -51,6 +52,15 @@ class Services:
         data = value if isinstance(value, bytes) else value.encode()
         return {"blob": self.blobs.put(data, mime), "size": len(data)}
 
+    def place_output(self, mime: str, value: str | bytes) -> ContentRef:
+        """The same for what a kernel puts out: if the disk refuses it, its place says so and the cell goes on."""
+        try:
+            return self.place(mime, value)
+        except StorageError as error:
+            log.error("an output of %d bytes is lost: %s", len(value), error)
+            note = f"[an output of {len(value)} bytes could not be stored: {error}]"
+            return {"inline": json.dumps(note) if is_json(mime) else note, "form": TEXT}
+
 
 async def _supervised(work: Coroutine[Any, Any, None]) -> None:
     try:
@@ -66,6 +76,7 @@ class Syncer:
         self._services = services
         self._journals: set[Journal] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._turn = asyncio.Lock()  # who asks while one is under way waits for it, and for its own
 
     def mark(self, journal: Journal) -> None:
         self._journals.add(journal)
@@ -78,14 +89,19 @@ class Syncer:
 
     async def sync(self) -> None:
         """Now, for all that is waiting; save, shutdown and the last client's leaving wait for it."""
-        journals, self._journals = self._journals, set()
-        await asyncio.to_thread(_sync_all, [self._services.blobs, *journals])
+        async with self._turn:
+            journals, self._journals = self._journals, set()
+            # Blobs first: a manifest that survives must not name bytes that did not.
+            await asyncio.to_thread(_sync, self._services.blobs)
+            for journal in journals:
+                if not await asyncio.to_thread(_sync, journal):
+                    self.mark(journal)
 
 
-def _sync_all(stores: Sequence[BlobStore | Journal]) -> None:
-    # Blobs first: a manifest that survives must not name bytes that did not.
-    for store in stores:
-        try:
-            store.sync()
-        except StorageError as error:
-            log.error("%s", error)
+def _sync(store: BlobStore | Journal) -> bool:
+    try:
+        store.sync()
+    except StorageError as error:
+        log.error("%s", error)
+        return False
+    return True

@@ -133,7 +133,8 @@ class Kernel:
 
     def pause(self) -> None:
         """Stop the process and all it started, until ``resume``: it prints faster than its outputs can be kept."""
-        self._alive().process.signal(signal.SIGSTOP)
+        if self.alive and self._life is not None:
+            self._life.process.signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         if self._life is not None:

@@ -123,7 +123,7 @@ class Translator:
             return
         status = content.get("status")
         execution.reply = status if status in ("ok", "aborted") else "error"
-        if isinstance(count := content.get("execution_count"), int):
+        if (count := _count(content)) is not None:
             execution.count = count
         if status == "error":
             execution.unexplained = content
@@ -188,11 +188,17 @@ class _Reports:
 
 
 def _start(execution: _Execution, content: dict[str, Any], reports: _Reports) -> None:
-    count = content.get("execution_count")
-    if isinstance(count, int) and not execution.started:
+    count = _count(content)
+    if count is not None and not execution.started:
         execution.started = True
         execution.count = count
         reports.add(ExecutionStarted(execution.execution_id, count))
+
+
+def _count(content: dict[str, Any]) -> int | None:
+    """Cells can set their number to what they like; only one that a document holds is taken."""
+    count = content.get("execution_count")
+    return count if isinstance(count, int) and 0 <= count < 2**53 else None
 
 
 def _comm(message: KernelMessage) -> CommReceived:

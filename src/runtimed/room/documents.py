@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runtimed.errors import DocumentPoisoned
+from runtimed.errors import DocumentPoisoned, RuntimedError
 from runtimed.room.effects import Append
 from runtimed.wire.frames import FrameType
 
@@ -49,6 +49,7 @@ class Documents:
     _for_notebook: list[Write] = field(default_factory=list)
     _for_runtime: list[Write] = field(default_factory=list)
     _for_comms: list[Write] = field(default_factory=list)
+    poisoned: DocumentPoisoned | None = None
     _soon: list[Write] = field(default_factory=list)  # for the runtime state
     _later: list[Write] = field(default_factory=list)  # for the notebook
 
@@ -61,6 +62,10 @@ class Documents:
             FrameType.COMMENTS_DOC_SYNC: self.comments.document,
             FrameType.POOL_STATE_SYNC: self.pool,
         }
+
+    def logged(self, name: str) -> Document:
+        """The document that is kept in the log of this name."""
+        return next(document for logged, document, _ in self._collected() if logged == name)
 
     @property
     def uncommitted(self) -> bool:
@@ -100,7 +105,10 @@ class Documents:
         self._for_comms.append(write)
 
     def commit(self, *, soon: bool = False, rest: bool = False) -> list[Append]:
-        """Write what was collected (``rest``: all of it); the changes made are to be logged before they are told."""
+        """Write what was collected (``rest``: all of it); the changes made are to be logged before they are told.
+
+        After a panic of the binding ``poisoned`` says so: what was made until then is returned all the same.
+        """
         if soon or rest:
             self._for_runtime += self._soon
             self._soon = []
@@ -108,20 +116,25 @@ class Documents:
             self._for_notebook += self._later
             self._later = []
         # The runtime state goes first: a peer that sees a cell's execution_id finds the execution.
+        made: list[Append] = []
+        try:
+            for name, document, writes in self._collected():
+                made += _commit(name, document, writes)
+        except DocumentPoisoned as error:
+            self.poisoned = error
+        return made
+
+    def _collected(self) -> list[tuple[str, Document, list[Write]]]:
         return [
-            *_commit("runtime", self.runtime.document, self._for_runtime),
-            *_commit("notebook", self.notebook.document, self._for_notebook),
-            *_commit("comms", self.comms.document, self._for_comms),
+            ("runtime", self.runtime.document, self._for_runtime),
+            ("notebook", self.notebook.document, self._for_notebook),
+            ("comms", self.comms.document, self._for_comms),
         ]
 
     def salvage(self) -> list[Effect]:
         """What can still be written of what was collected, where one of the documents is poisoned."""
         made: list[Effect] = []
-        for name, document, writes in (
-            ("runtime", self.runtime.document, self._for_runtime),
-            ("comms", self.comms.document, self._for_comms),
-            ("notebook", self.notebook.document, self._for_notebook),
-        ):
+        for name, document, writes in self._collected():
             with contextlib.suppress(DocumentPoisoned):
                 made += _commit(name, document, writes)
         return made
@@ -137,5 +150,19 @@ def _commit(name: str, document: Document, writes: list[Write]) -> list[Append]:
         for write in batch:
             write(tx)
 
-    changes = document.commit(write_all)
+    try:
+        changes = document.commit(write_all)
+    except DocumentPoisoned:
+        raise
+    except RuntimedError:  # a value that no document takes: the others are not to suffer for it
+        changes = [change for write in batch for change in _alone(document, write)]
     return [Append(name, tuple(changes))] if changes else []
+
+
+def _alone(document: Document, write: Write) -> list[bytes]:
+    try:
+        return document.commit(write)
+    except DocumentPoisoned:
+        raise
+    except RuntimedError:
+        return []

@@ -85,6 +85,18 @@ class SaveFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Unpark:
+    """Changes came for which requests may have waited: say so with Unparked, once they are logged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """A document is poisoned: load the room anew from its logs."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Touched:
     """The notebook or its outputs changed: the file is behind, save when things settle."""
 
@@ -100,5 +112,7 @@ Effect = (
     | AskKernel
     | SendComm
     | SaveFile
+    | Unpark
+    | Reload
     | Touched
 )

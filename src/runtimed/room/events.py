@@ -107,6 +107,16 @@ class Requested:
 
 
 @dataclass(frozen=True, slots=True)
+class Unparked:
+    """Changes are here and logged: requests that waited for them may be served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The room is about to leave memory, its kernel with it; every peer is gone."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """What an effect that carried a request's address came back with."""
 
@@ -219,6 +229,8 @@ Event = (
     | Synced
     | PresenceSent
     | Requested
+    | Unparked
+    | Closing
     | Answered
     | KernelPhase
     | KernelReady

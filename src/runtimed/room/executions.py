@@ -133,8 +133,6 @@ class Executions:
     def lost(self, event: events.KernelLost) -> list[Effect]:
         """The kernel died by itself: what ran is in error, what waited is cancelled, nothing restarts."""
         if self.kernel != "running":
-            return []
-        if self.kernel != "running":
             return []  # it was being shut down, or the next one starts already
         self.kernel = "none"
         self._record.kernel(lifecycle="Error", activity="", error_reason="kernel_died", error_details=event.reason)

@@ -7,12 +7,12 @@ so that one wake-up of the daemon ends in one transaction a document and one wri
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from runtimed.errors import ProtocolError, RemoteProtocolError, RequestError, RuntimedError
+from runtimed.errors import InvalidRequest, ProtocolError, RemoteProtocolError, RequestError, RuntimedError
 from runtimed.room import events
 from runtimed.room.documents import LOGGED, Documents
-from runtimed.room.effects import Append, AskKernel, Drop, Effect, SaveFile, Send, SendComm, Touched
+from runtimed.room.effects import Append, AskKernel, Drop, Effect, Reload, SaveFile, Send, SendComm, Touched, Unpark
 from runtimed.room.executions import Executions
 from runtimed.room.loading import Loading
 from runtimed.room.peers import UNSAID_MAX, Peers
@@ -83,6 +83,10 @@ class Room:
                 return self._reported(event)
             case events.PresenceSent():
                 self._presence(event)
+            case events.Unparked():
+                return self._unpark()
+            case events.Closing():
+                return self.executions.shutdown(None)
             case events.Answered():
                 self._answer((event.peer_id, event.request_id), event.response)
             case events.PeerJoined():
@@ -174,7 +178,8 @@ class Room:
         effects: list[Effect] = [Append(LOGGED[kind], tuple(change.raw for change in news))]
         if kind is FrameType.AUTOMERGE_SYNC:
             effects.append(Touched())
-            effects += self._unpark()
+            if any(peer.parked for peer in self.peers):
+                effects.append(Unpark())
         return effects
 
     def _unpark(self) -> list[Effect]:
@@ -212,6 +217,8 @@ class Room:
     def _flush(self, event: events.Flushed) -> list[Effect]:
         """Commit what was collected, log it, tell the peers: in this order (DESIGN §5.2)."""
         effects: list[Effect] = [*self.documents.commit(soon=event.soon, rest=event.rest)]
+        if self.documents.poisoned is not None:
+            return [*effects, Reload(str(self.documents.poisoned))]
         for peer in self.peers:
             if peer.peer_id in event.blocked:
                 effects += _given_up(peer)
@@ -266,6 +273,8 @@ class Room:
                 self._answer(address, wire.NoKernel())
             case wire.Complete() | wire.GetHistory():
                 return [AskKernel(*address, envelope.request)]
+            case wire.SendComm(message=message) if not _is_comm(message):
+                raise InvalidRequest("Not a comm message", hint="comm_open, comm_msg or comm_close, buffers as bytes")
             case wire.SendComm(message=message):
                 self._answer(address, wire.Ok())
                 return [SendComm(message)]
@@ -344,6 +353,18 @@ def _given_up(peer: Peer) -> list[Effect]:
         return []
     peer.outbox.clear()
     return [Drop(peer.peer_id, f"has not read {peer.unsaid >> 20} MiB of what it was told")]
+
+
+def _is_comm(message: dict[str, Any]) -> bool:
+    """Whether a kernel may be given this: the wire does not look inside."""
+    header, buffers = message.get("header"), message.get("buffers") or []
+    return (
+        isinstance(header, dict)
+        and str(header.get("msg_type", "")).startswith("comm_")
+        and isinstance(header.get("msg_id"), str)
+        and isinstance(buffers, list)
+        and all(isinstance(b, list) and all(isinstance(n, int) and 0 <= n < 256 for n in b) for b in buffers)
+    )
 
 
 def _not_available(request: wire.Request) -> wire.Error:

@@ -38,7 +38,7 @@ class Sink:
         self.ended = asyncio.Event()
         self.translator = Translator()
         self.translator.begin("e1")
-        self.pump = OutputPump(self.translator, self.place, self.deliver)
+        self.pump = OutputPump(asyncio.get_running_loop().create_task, self.translator, self.place, self.deliver)
 
     def place(self, mime: str, value: str | bytes) -> ContentRef:
         if isinstance(value, str) and not must_be_blob(mime, value):

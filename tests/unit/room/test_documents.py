@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtimed.docs.crdt import ROOT
+from runtimed.docs.crdt import ROOT, Transaction
 from unit.room.network import new_documents
 
 
@@ -20,6 +20,31 @@ def test_what_is_in_no_hurry_waits_for_the_rest() -> None:
     assert [append.document for append in documents.commit(rest=True)] == ["notebook"]
     assert documents.notebook.document.get(ROOT, "later") is True
     assert not documents.later
+
+
+def test_a_value_that_no_document_takes_costs_only_itself() -> None:
+    documents = new_documents()
+    documents.in_runtime(lambda tx: documents.runtime.set_kernel(tx, name="before"))
+    documents.in_runtime(lambda tx: tx.put(ROOT, "too large", 10**30))
+    documents.in_runtime(lambda tx: documents.runtime.set_kernel(tx, language="after"))
+
+    [append] = documents.commit()
+
+    assert len(append.changes) == 2
+    kernel = documents.runtime.kernel()
+    assert (kernel["name"], kernel["language"]) == ("before", "after")
+
+
+def test_what_was_made_before_a_panic_is_logged() -> None:
+    def panic(tx: Transaction) -> None:
+        raise documents.notebook.document._poison("a panic, for this test")
+
+    documents = new_documents()
+    documents.in_runtime(lambda tx: documents.runtime.set_kernel(tx, name="kept"))
+    documents.in_notebook(panic)
+
+    assert [append.document for append in documents.commit()] == ["runtime"]
+    assert documents.poisoned is not None
 
 
 def test_what_was_to_be_written_soon_gives_way_to_what_takes_its_place() -> None:
