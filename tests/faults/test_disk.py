@@ -88,15 +88,7 @@ def test_a_full_disk_for_one_room_is_not_the_end_of_the_kernel(daemon: Daemon) -
 
 
 @limits_of_others
-@pytest.mark.parametrize(
-    "size",
-    [
-        10,
-        pytest.param(
-            3_000_000, marks=pytest.mark.xfail(strict=True, reason="daemon/pump loses a batch that place() refuses")
-        ),
-    ],
-)
+@pytest.mark.parametrize("size", [10, 3_000_000])
 def test_a_cell_whose_outputs_meet_a_full_disk_ends_all_the_same(daemon: Daemon, tmp_path: Path, size: int) -> None:
     daemon.start()
     session = Session("full")
@@ -114,7 +106,8 @@ def test_a_cell_whose_outputs_meet_a_full_disk_ends_all_the_same(daemon: Daemon,
     until(lambda: _runs(session), 10)
     result = session.wait_execution(execution_id, 5)
     if result.status == "done":
-        assert len(result.outputs[0].data["text/html"]) == size
+        html = result.outputs[0].data["text/html"]
+        assert len(html) == size or "could not be stored" in html
     else:
         assert result.status == "error"
         assert result.error is not None

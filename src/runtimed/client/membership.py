@@ -82,6 +82,9 @@ class Membership:
             if self._seat is None or not self._seat.alive:
                 self._keep_unsent()
                 self._seat = await self._joined_with_kept()
+                if self.left:
+                    self._seat.leave()
+                    raise ConnectionLost("the session was closed while it joined its notebook")
             return self._seat
 
     def _settle_here(self) -> None:
