@@ -99,6 +99,7 @@ class KernelRunner:
             async with self._turn:
                 await self._start(effect)
         except RuntimedError as error:
+            log.warning("room %s: no kernel: %s", self._folder.name, error)
             self._tell(events.KernelFailed(error))
         except Exception as error:
             log.exception("a kernel could not be started")
@@ -119,6 +120,7 @@ class KernelRunner:
             await quarantine(environment, self._services.settings.env_dir)
             environment = await self._prepare(effect)
             kernel = await self._begin(environment)
+        log.info("room %s: kernel %d started from %s", self._folder.name, kernel.pid, environment.source)
         info = kernel.info.get("language_info", {})
         self._tell(events.KernelReady(effect.kernel_type, environment.source, info, environment.packages))
 
@@ -169,6 +171,7 @@ class KernelRunner:
             pump, self._pump, self._kernel = self._pump, None, None
             if pump is not None:
                 await pump.drained()
+            log.warning("room %s: the kernel died: %s", self._folder.name, reason)
             self._tell(events.KernelLost(reason))
             await kernel.shutdown(now=True)  # its files and sockets
 

@@ -6,8 +6,10 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from runtimed.room import events
 from runtimed.room.effects import Effect, Send
-from runtimed.room.events import Event, Flushed, Synced
+from runtimed.room.events import CommReceived, Event, Flushed, PresenceSent, Reported, Synced, Ticked
+from runtimed.wire.frames import FrameType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,10 +31,9 @@ class Story:
         self._chapters: deque[Chapter] = deque(maxlen=KEPT)
 
     def add(self, event: Event, effects: Sequence[Effect]) -> None:
-        if isinstance(event, Flushed) and not effects:
+        if isinstance(event, Flushed | Ticked | PresenceSent) and not effects:
             return
-        if isinstance(event, Synced) and len(event.payload) > PAYLOAD_MAX:
-            event = Synced(event.peer_id, event.kind, b"")
+        event = _light(event)
         self._chapters.append(Chapter(time.time(), event, tuple(_effect(e) for e in effects)))
 
     @property
@@ -43,6 +44,16 @@ class Story:
         return [_line(chapter) for chapter in self._chapters]
 
 
+def _light(event: Event) -> Event:
+    """The event without what would make the story heavy; such a chapter can be read but not replayed."""
+    match event:
+        case Synced(peer_id, kind, payload) if len(payload) > PAYLOAD_MAX:
+            return Synced(peer_id, kind, b"")
+        case Reported(items):
+            return Reported(tuple(i for i in items if not isinstance(i, CommReceived)))
+    return event
+
+
 def _line(chapter: Chapter) -> str:
     clock = time.strftime("%H:%M:%S", time.localtime(chapter.at)) + f".{int(chapter.at % 1 * 1000):03d}"
     told = f"  ->  {', '.join(chapter.effects)}" if chapter.effects else ""
@@ -50,7 +61,37 @@ def _line(chapter: Chapter) -> str:
 
 
 def _event(event: Event) -> str:
-    text = repr(event) if not isinstance(event, Synced) else f"Synced({event.peer_id!r}, kind={event.kind})"
+    """One event in a few plain words."""
+    match event:
+        case events.PeerJoined(peer_id, label):
+            return f"{label} joined as {peer_id[:8]}"
+        case events.PeerLeft(peer_id):
+            return f"{peer_id[:8]} left"
+        case events.Synced(peer_id, kind):
+            return f"{peer_id[:8]} sent {FrameType(kind).name.lower()}"
+        case events.Requested(peer_id, envelope):
+            return f"{peer_id[:8]} asked for {_brief(envelope.request)}"
+        case events.Flushed(only, blocked):
+            told = "everybody was told" if only is None else f"{len(only)} were answered"
+            return told + (f", {len(blocked)} read too slowly" if blocked else "")
+        case events.Reported(items):
+            return "the kernel reported " + ", ".join(_report(item) for item in items)
+    return _brief(event)
+
+
+def _report(item: events.Report) -> str:
+    match item:
+        case events.ExecutionStarted(execution_id, count):
+            return f"[{count}] {execution_id[:8]} started"
+        case events.OutputsChanged(execution_id, ops):
+            return f"{len(ops)} outputs of {execution_id[:8]}"
+        case events.ExecutionFinished(execution_id, status):
+            return f"{execution_id[:8]} ended: {status}"
+    return type(item).__name__
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
     return text if len(text) <= 200 else text[:200] + "…"
 
 
