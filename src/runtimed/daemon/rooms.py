@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import logging
 import os
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from runtimed.daemon.services import Services
 
 log = logging.getLogger(__name__)
+
+
+SWEPT_AFTER = 0.1
 
 
 class Rooms:
@@ -157,6 +161,7 @@ class Rooms:
         if self._live.get(host.notebook_id) is host:
             del self._live[host.notebook_id]
             self._leaving[host.notebook_id] = host.folder
+            self._services.start(_swept(host.folder))
 
     def _is_kept(self, path: Path) -> bool:
         return path.exists() or (self._folder / self._id_of(path)).exists()
@@ -170,3 +175,10 @@ class Rooms:
 
     def _link(self, path: Path) -> Path:
         return self._paths / hashlib.sha256(os.fsencode(path)).hexdigest()[:32]
+
+
+async def _swept(folder: RoomFolder) -> None:
+    """A room is a circle of objects, documents among them: what it held is given back now, not some day."""
+    await folder.let_go.wait()
+    await asyncio.sleep(SWEPT_AFTER)  # its last calls return
+    gc.collect()

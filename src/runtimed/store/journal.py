@@ -88,7 +88,8 @@ class Journal:
 
     @property
     def wants_compaction(self) -> bool:
-        return self._end - self._start > self._compact_at
+        # Not while one is under way: it may last, and each that is asked for costs a snapshot.
+        return self._end - self._start > self._compact_at and not self._compacting.locked()
 
     def append(self, raws: Sequence[bytes]) -> None:
         """All of ``raws`` in one write(2), or CacheUnusable and none of them."""
