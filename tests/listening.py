@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from runtimed.docs.outputs import PutOutput
 from runtimed.kernels.kernel import Kernel, KernelDeath
 from runtimed.kernels.kernelspec import LaunchSpec, python_spec
 from runtimed.kernels.translate import Translator
+from runtimed.outputs.streams import PutOutput
 from runtimed.room.events import ExecutionFinished, KernelMessage, OutputsChanged, Report
 
 DEADLINE_S = 30.0

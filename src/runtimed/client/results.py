@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from runtimed.docs.manifests import blob_hashes, join_streams, resolve
 from runtimed.docs.runtime import ENDED
 from runtimed.errors import CellNotFound, NotAvailable
 from runtimed.models import Cell, ExecutionResult, Output
+from runtimed.outputs.manifests import blob_hashes, join_streams, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

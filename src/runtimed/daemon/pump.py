@@ -11,7 +11,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runtimed.docs.mime import INLINE_LIMIT, Place
+from runtimed.outputs.mime import INLINE_LIMIT, Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

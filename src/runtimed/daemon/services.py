@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from runtimed.docs.mime import TEXT, is_json, must_be_blob
 from runtimed.errors import StorageError
+from runtimed.outputs.mime import TEXT, is_json, must_be_blob
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from runtimed.docs.crdt import Document
-    from runtimed.docs.mime import ContentRef
+    from runtimed.outputs.mime import ContentRef
     from runtimed.settings import Settings
     from runtimed.store.blobs import BlobStore
     from runtimed.store.journal import Journal

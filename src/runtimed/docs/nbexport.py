@@ -6,16 +6,16 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from runtimed.docs.manifests import to_nbformat_outputs
-from runtimed.docs.mime import to_nbformat
-from runtimed.docs.native import from_key, from_native
 from runtimed.docs.nbimport import FILE_KEY
 from runtimed.docs.nbtext import MAJOR, MINOR
+from runtimed.outputs.manifests import to_nbformat_outputs
+from runtimed.outputs.mime import to_nbformat
+from runtimed.outputs.native import from_key, from_native
 
 if TYPE_CHECKING:
-    from runtimed.docs.mime import Fetch
     from runtimed.docs.notebook import CellRecord
     from runtimed.docs.runtime import ExecutionRecord
+    from runtimed.outputs.mime import Fetch
 
 # Of the document's metadata, what is about the room and not about the notebook.
 _PRIVATE: Final = {"ephemeral", "notebook_metadata", FILE_KEY}

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from runtimed.docs import positions
-from runtimed.docs.manifests import from_nbformat
-from runtimed.docs.mime import LINE, LINES, pack
-from runtimed.docs.native import to_key, to_native
 from runtimed.docs.notebook import CELL_TYPES, source_slices
-from runtimed.docs.streams import PutOutput
+from runtimed.outputs.manifests import from_nbformat
+from runtimed.outputs.mime import LINE, LINES, pack
+from runtimed.outputs.native import to_key, to_native
+from runtimed.outputs.streams import PutOutput
 
 if TYPE_CHECKING:
     from runtimed.docs.crdt import Transaction
-    from runtimed.docs.mime import Place
     from runtimed.docs.notebook import NotebookDoc
     from runtimed.docs.runtime import RuntimeDoc
+    from runtimed.outputs.mime import Place
 
 NewId = Callable[[], str]
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from runtimed.docs.crdt import Transaction
-    from runtimed.docs.mime import Place
     from runtimed.docs.nbimport import NewId
+    from runtimed.outputs.mime import Place
     from runtimed.wire.sync import ChangeHeader
 
 __all__ = ["Change", "Merged", "changes_between", "merge"]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import nbformat
 
-from runtimed.docs.native import definite
 from runtimed.errors import NotebookInvalid
+from runtimed.outputs.native import definite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

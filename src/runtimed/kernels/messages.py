@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from runtimed.docs.native import well_formed
 from runtimed.errors import RemoteProtocolError
+from runtimed.outputs.native import well_formed
 from runtimed.room.events import KernelMessage
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import uuid
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from runtimed.docs.outputs import OutputOp, OutputReducer
+from runtimed.outputs.reducer import OutputOp, OutputReducer
 from runtimed.room.events import (
     CommReceived,
     ExecutionFinished,
@@ -26,7 +26,7 @@ from runtimed.room.events import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from runtimed.docs.mime import Place
+    from runtimed.outputs.mime import Place
 
 __all__ = ["Translator"]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from runtimed.docs.ipynb import LoadStep
-    from runtimed.docs.outputs import OutputOp
     from runtimed.errors import RuntimedError
+    from runtimed.outputs.reducer import OutputOp
     from runtimed.wire.changes import ChangeHeader
     from runtimed.wire.requests import RequestEnvelope, Response
 

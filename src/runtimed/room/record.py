@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runtimed.docs.outputs import ClearOutputs, PutOutput, UpdateDisplay, error_manifest
+from runtimed.outputs.manifests import error_manifest
+from runtimed.outputs.reducer import ClearOutputs, UpdateDisplay
+from runtimed.outputs.streams import PutOutput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from runtimed.docs.crdt import Transaction
-    from runtimed.docs.outputs import OutputOp
+    from runtimed.outputs.reducer import OutputOp
     from runtimed.room.documents import Documents
     from runtimed.room.queue import Execution
 

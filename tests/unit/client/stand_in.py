@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from runtimed.docs.crdt import Document
-from runtimed.docs.manifests import error_manifest
 from runtimed.docs.notebook import NotebookDoc
 from runtimed.docs.replication import Replication
 from runtimed.docs.runtime import RuntimeDoc
+from runtimed.outputs.manifests import error_manifest
 from runtimed.wire import handshake, pool, requests, responses
 from runtimed.wire.frames import Frame, FrameDecoder, FrameType, encode_frame, encode_untyped
 

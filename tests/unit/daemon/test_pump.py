@@ -10,8 +10,8 @@ import pytest
 
 from runtimed.daemon import pump as pumps
 from runtimed.daemon.pump import OutputPump, weight
-from runtimed.docs.mime import ContentRef, must_be_blob
 from runtimed.kernels.translate import Translator
+from runtimed.outputs.mime import ContentRef, must_be_blob
 from runtimed.room.events import ExecutionFinished, KernelMessage, OutputsChanged, Report
 
 pytestmark = pytest.mark.anyio

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runtimed.docs.ipynb import LoadStep, export, plan_import
 from runtimed.docs.notebook import NotebookDoc
 from runtimed.docs.runtime import RuntimeDoc
-from unit.docs.places import Blobs
+from unit.outputs.places import Blobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

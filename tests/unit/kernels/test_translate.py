@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtimed.docs.outputs import ClearOutputs, OutputOp, PutOutput, UpdateDisplay
 from runtimed.kernels.translate import KEPT, Translator
+from runtimed.outputs.reducer import ClearOutputs, OutputOp, UpdateDisplay
+from runtimed.outputs.streams import PutOutput
 from runtimed.room.events import (
     CommReceived,
     ExecutionFinished,

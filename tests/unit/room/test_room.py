@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtimed.docs.streams import PutOutput
+from runtimed.outputs.streams import PutOutput
 from runtimed.room import effects as do
 from runtimed.room import events
 from runtimed.wire import requests as wire
@@ -326,7 +326,6 @@ class TestKernel:
         assert again.executions.kernel == "running"
         assert again.documents.runtime.status(execution) == "running"
         assert new_documents("2").runtime.lifecycle == "NotStarted"
-
 
     def test_the_last_to_leave_ends_the_kernel_whoever_leaves_at_the_same_time(self, network: Network) -> None:
         ann, bob = network.peers["ann"], network.join("bob")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from runtimed.docs.terminal import Terminal
+from runtimed.outputs.terminal import Terminal
 
 RED, GREEN, OFF = "\x1b[31m", "\x1b[32m", "\x1b[0m"
 

@@ -15,7 +15,7 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from runtimed.docs.native import definite, well_formed
+from runtimed.outputs.native import definite, well_formed
 
 INLINE_LIMIT = 1024  # bytes; from here on content goes to a blob (PROTOCOL §8.4)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
-from runtimed.docs.mime import ContentRef, must_be_blob
+from runtimed.outputs.mime import ContentRef, must_be_blob
 
 
 @dataclass

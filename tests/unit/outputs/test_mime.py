@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtimed.docs.mime import INLINE_LIMIT, is_binary, is_json, must_be_blob, store, to_nbformat, unpack
-from unit.docs.places import Blobs
+from runtimed.outputs.mime import INLINE_LIMIT, is_binary, is_json, must_be_blob, store, to_nbformat, unpack
+from unit.outputs.places import Blobs
 
 PNG = base64.b64encode(bytes(range(256))).decode()
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtimed.docs.crdt import ROOT, Document
-from runtimed.docs.native import DEPTH_MAX, definite, from_native, to_native, well_formed
+from runtimed.outputs.native import DEPTH_MAX, definite, from_native, to_native, well_formed
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(["", "\0", "\0\0a"])
 SCALARS = (

@@ -13,20 +13,11 @@ from hypothesis import strategies as st
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
-from runtimed.docs.manifests import to_nbformat_outputs
-from runtimed.docs.outputs import (
-    ClearOutputs,
-    OutputOp,
-    OutputReducer,
-    PutOutput,
-    UpdateDisplay,
-    blob_hashes,
-    error_manifest,
-    join_streams,
-    resolve,
-)
 from runtimed.models import Output
-from unit.docs.places import Blobs
+from runtimed.outputs.manifests import blob_hashes, error_manifest, join_streams, resolve, to_nbformat_outputs
+from runtimed.outputs.reducer import ClearOutputs, OutputOp, OutputReducer, UpdateDisplay
+from runtimed.outputs.streams import PutOutput
+from unit.outputs.places import Blobs
 
 
 class Cell:

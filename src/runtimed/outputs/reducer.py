@@ -1,4 +1,4 @@
-"""Outputs: the Jupyter messages of one execution, in order, become the writes that record them.
+"""Reducer: the Jupyter messages of one execution, in order, become the writes that record them.
 
 The rules are nbclient's where it is right (notes: clear_output with and without wait, display ids,
 the count of an execute_result) and a terminal's for streams. Nothing is truncated; what a message
@@ -9,33 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runtimed.docs.manifests import (
-    blob_hashes,
-    display_manifest,
-    error_manifest,
-    join_streams,
-    resolve,
-    store_bundle,
-)
-from runtimed.docs.native import to_native, well_formed
-from runtimed.docs.streams import PutOutput, StreamTail
+from runtimed.outputs.manifests import display_manifest, error_manifest, store_bundle
+from runtimed.outputs.native import to_native, well_formed
+from runtimed.outputs.streams import PutOutput, StreamTail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from runtimed.docs.mime import ContentRef, Place
-
-__all__ = [
-    "ClearOutputs",
-    "OutputOp",
-    "OutputReducer",
-    "PutOutput",
-    "UpdateDisplay",
-    "blob_hashes",
-    "error_manifest",
-    "join_streams",
-    "resolve",
-]
+    from runtimed.outputs.mime import ContentRef, Place
 
 
 class ClearOutputs(NamedTuple):

@@ -6,7 +6,8 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from runtimed.docs.mime import (
+from runtimed.models import Output
+from runtimed.outputs.mime import (
     ContentRef,
     Fetch,
     Place,
@@ -16,8 +17,7 @@ from runtimed.docs.mime import (
     to_nbformat,
     unpack,
 )
-from runtimed.docs.native import from_key, from_native, to_key, to_native, well_formed
-from runtimed.models import Output
+from runtimed.outputs.native import from_key, from_native, to_key, to_native, well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -7,10 +7,10 @@ from itertools import count
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtimed.docs.mime import load_text
-from runtimed.docs.streams import SEAL_AT, PutOutput, StreamTail
-from runtimed.docs.terminal import Terminal
-from unit.docs.places import Blobs
+from runtimed.outputs.mime import load_text
+from runtimed.outputs.streams import SEAL_AT, PutOutput, StreamTail
+from runtimed.outputs.terminal import Terminal
+from unit.outputs.places import Blobs
 
 
 class Page:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runtimed.docs.mime import Place, must_be_blob
-from runtimed.docs.terminal import Terminal
+from runtimed.outputs.mime import Place, must_be_blob
+from runtimed.outputs.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
