@@ -11,7 +11,7 @@ import runtimed
 
 SOURCE = Path(runtimed.__file__).parent
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path.stat().st_size)
-PURE_FLOORS = ("room", "docs", "outputs", "wire", "models.py", "errors.py")
+PURE_FLOORS = ("room", "ipynb", "docs", "outputs", "wire", "models.py", "errors.py")
 PURE = [path for path in FILES if path.relative_to(SOURCE).parts[0] in PURE_FLOORS]
 LINES_MAX = 400
 

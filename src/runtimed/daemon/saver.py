@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runtimed.daemon.snapshot import Snapshot
-from runtimed.docs.ipynb import LoadStep, dumps, empty, examine, export, merge, parse, plan_import
 from runtimed.errors import (
     CacheUnusable,
     FileConflict,
@@ -21,6 +19,11 @@ from runtimed.errors import (
     NotebookNotFound,
     RuntimedError,
 )
+from runtimed.ipynb.export import export
+from runtimed.ipynb.load import LoadStep, plan_import
+from runtimed.ipynb.merge import merge
+from runtimed.ipynb.snapshot import Snapshot
+from runtimed.ipynb.text import dumps, empty, examine, parse
 from runtimed.room import events
 from runtimed.store.atomic import refusals, write_atomic
 from runtimed.store.files import FileStamp, check_path, read_notebook, watch, write_notebook
@@ -188,8 +191,8 @@ class Saver:
 
     async def export(self) -> str:
         """The notebook as the text of an .ipynb file."""
-        snapshot = Snapshot.take(self._host.room.documents)
-        return await asyncio.to_thread(self._text, snapshot)
+        documents = self._host.room.documents
+        return await asyncio.to_thread(self._text, Snapshot.take(documents.notebook, documents.runtime))
 
     async def close(self) -> None:
         """Save what is not saved, and stop watching."""
@@ -258,7 +261,7 @@ class Saver:
         heads = documents.notebook.document.heads
         self._behind = False
         try:
-            text = await asyncio.to_thread(self._text, Snapshot.take(documents))
+            text = await asyncio.to_thread(self._text, Snapshot.take(documents.notebook, documents.runtime))
             await asyncio.to_thread(self._announce, text, heads)
             stamp = await asyncio.to_thread(write_notebook, path, text, expected)
         except BaseException:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from runtimed.docs.ipynb import LoadStep
     from runtimed.errors import RuntimedError
+    from runtimed.ipynb.load import LoadStep
     from runtimed.outputs.reducer import OutputOp
     from runtimed.wire.changes import ChangeHeader
     from runtimed.wire.requests import RequestEnvelope, Response
@@ -169,7 +169,7 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class CellsLoaded:
-    """A slice of a file being opened: ``steps`` of docs/ipynb, ``last`` when there are no more."""
+    """A slice of a file being opened: ``steps`` of ipynb/load, ``last`` when there are no more."""
 
     steps: tuple[LoadStep, ...]
     last: bool
@@ -182,7 +182,7 @@ class LoadFailed:
 
 @dataclass(frozen=True, slots=True)
 class ChangedOutside:
-    """Changes made on a fork of the notebook at the last saved heads, to be merged (docs/ipynb)."""
+    """Changes made on a fork of the notebook at the last saved heads, to be merged (ipynb/merge)."""
 
     changes: tuple[ChangeHeader, ...]
     outputs: tuple[LoadStep, ...] = ()

@@ -9,7 +9,7 @@ from runtimed.wire.handshake import InitialLoad
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runtimed.docs.ipynb import LoadStep
+    from runtimed.ipynb.load import LoadStep
     from runtimed.room.documents import Documents, Write
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import nbformat
 import pytest
 
-from runtimed.docs.ipynb import dumps, empty, examine, parse
 from runtimed.errors import NotebookInvalid
-from unit.docs.notebooks import book, code, markdown, printed
+from runtimed.ipynb.text import dumps, empty, examine, parse
+from unit.ipynb.notebooks import book, code, markdown, printed
 
 V3 = {
     "metadata": {"name": "old"},

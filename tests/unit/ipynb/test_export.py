@@ -11,9 +11,8 @@ import nbformat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtimed.docs.ipynb import dumps, parse, plan_import
-from runtimed.docs.nbimport import CellLoad, OutputsLoad, SourceLoad
-from unit.docs.notebooks import Desk, book, code, markdown, printed
+from runtimed.ipynb.text import dumps, parse
+from unit.ipynb.notebooks import Desk, book, code, markdown, printed
 
 PNG = base64.b64encode(bytes(range(200))).decode()
 
@@ -146,19 +145,6 @@ def test_a_later_minor_version_comes_back() -> None:
     assert round_trip(later) == later
 
 
-def test_outputs_belong_to_an_execution_that_has_ended() -> None:
-    error = {"output_type": "error", "ename": "E", "evalue": "", "traceback": []}
-    desk = Desk().open(book(code("a", "1", printed("x"), count=3), code("b", "2", error), code("c", "3", count=4)))
-
-    records = [desk.runtime.execution(desk.notebook.execution_id(cell_id) or "") for cell_id in "abc"]
-
-    assert [(r.status, r.success, r.execution_count, r.source) if r else None for r in records] == [
-        ("done", True, 3, "1"),
-        ("error", False, None, "2"),
-        None,
-    ]
-
-
 def test_a_notebook_whose_kernel_ran_names_an_ordinary_kernelspec() -> None:
     desk = Desk().open(book(code("a")))
     desk.runtime.document.commit(lambda tx: desk.runtime.set_kernel(tx, name="python3", language="python"))
@@ -187,36 +173,6 @@ def test_what_is_about_the_room_is_not_about_the_notebook() -> None:
     desk.notebook.document.commit(lambda tx: desk.notebook.set_metadata(tx, "notebook_metadata", "{}"))
 
     assert desk.export()["metadata"] == {}
-
-
-# ---------------------------------------------------------------- steps
-
-
-def test_the_steps_are_small() -> None:
-    desk = Desk()
-    notebook = book(code("a", "x" * 20_000, *(printed("y", name=f"s{n}") for n in range(40))))
-
-    steps = list(plan_import(notebook, place=desk.blobs.place, new_id=desk.new_id))
-
-    pieces = [
-        step.source if isinstance(step, CellLoad) else step.piece
-        for step in steps
-        if isinstance(step, (CellLoad, SourceLoad))
-    ]
-    assert "".join(pieces) == "x" * 20_000
-    assert max(map(len, pieces)) <= 2048
-    assert max(len(step.outputs) for step in steps if isinstance(step, OutputsLoad)) <= 16
-
-
-def test_content_is_placed_as_the_steps_are_taken() -> None:
-    desk = Desk()
-    steps = plan_import(
-        book(*(code(f"c{n}", "", printed("z" * 5000)) for n in range(3))), place=desk.blobs.place, new_id=desk.new_id
-    )
-
-    next(steps)
-
-    assert desk.blobs.placed <= 1
 
 
 def test_json_that_python_alone_reads_is_made_json() -> None:

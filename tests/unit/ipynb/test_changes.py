@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtimed.docs.nbchanges import CellAdded, CellChanged, CellMoved, CellRemoved, MetadataChanged, changes_between
-from runtimed.docs.nbtext import parse
-from unit.docs.notebooks import book, code, markdown, printed
+from runtimed.ipynb.changes import CellAdded, CellChanged, CellMoved, CellRemoved, MetadataChanged, changes_between
+from runtimed.ipynb.text import parse
+from unit.ipynb.notebooks import book, code, markdown, printed
 
 
 def test_equal_notebooks_have_no_changes_between_them() -> None:

@@ -6,8 +6,8 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from runtimed.docs.nbimport import FILE_KEY
-from runtimed.docs.nbtext import MAJOR, MINOR
+from runtimed.ipynb.load import FILE_KEY
+from runtimed.ipynb.text import MAJOR, MINOR
 from runtimed.outputs.manifests import to_nbformat_outputs
 from runtimed.outputs.mime import to_nbformat
 from runtimed.outputs.native import from_key, from_native

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from runtimed.docs.ipynb import LoadStep, export, plan_import
 from runtimed.docs.notebook import NotebookDoc
 from runtimed.docs.runtime import RuntimeDoc
+from runtimed.ipynb.export import export
+from runtimed.ipynb.load import LoadStep, plan_import
 from unit.outputs.places import Blobs
 
 if TYPE_CHECKING:

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runtimed.docs.notebook import CellRecord
-    from runtimed.docs.runtime import ExecutionRecord
-    from runtimed.room.documents import Documents
+    from runtimed.docs.notebook import CellRecord, NotebookDoc
+    from runtimed.docs.runtime import ExecutionRecord, RuntimeDoc
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Reads like a NotebookDoc and a RuntimeDoc, as far as docs/ipynb exports them."""
+    """Reads like a NotebookDoc and a RuntimeDoc, as far as ipynb/export reads them."""
 
     _metadata: dict[str, Any]
     _cells: dict[str, CellRecord]
@@ -21,8 +20,7 @@ class Snapshot:
     _executions: dict[str, ExecutionRecord]
 
     @classmethod
-    def take(cls, documents: Documents) -> Snapshot:
-        notebook, runtime = documents.notebook, documents.runtime
+    def take(cls, notebook: NotebookDoc, runtime: RuntimeDoc) -> Snapshot:
         cells = {cell.id: cell for cell in notebook.cells()}
         ids = [cell.execution_id for cell in cells.values() if cell.execution_id]
         executions = {found.execution_id: found for found in map(runtime.execution, ids) if found is not None}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtimed.docs.ipynb import Merged, merge
-from unit.docs.notebooks import Desk, book, code, markdown, printed
+from runtimed.ipynb.merge import Merged, merge
+from unit.ipynb.notebooks import Desk, book, code, markdown, printed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

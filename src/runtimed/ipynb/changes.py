@@ -8,8 +8,8 @@ from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from runtimed.docs.nbimport import cell_metadata, file_metadata
-from runtimed.docs.nbtext import derived_ids
+from runtimed.ipynb.load import cell_metadata, file_metadata
+from runtimed.ipynb.text import derived_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

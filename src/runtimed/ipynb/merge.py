@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runtimed.docs import positions
-from runtimed.docs.nbchanges import (
+from runtimed.docs.notebook import CELL_TYPES, NotebookDoc
+from runtimed.ipynb.changes import (
     CellAdded,
     CellChanged,
     CellMoved,
@@ -19,19 +20,16 @@ from runtimed.docs.nbchanges import (
     MetadataChanged,
     changes_between,
 )
-from runtimed.docs.nbexport import file_id
-from runtimed.docs.nbimport import LoadStep, cell_metadata, cell_steps, execution_steps, stored_attachments
-from runtimed.docs.notebook import CELL_TYPES, NotebookDoc
+from runtimed.ipynb.export import file_id
+from runtimed.ipynb.load import LoadStep, cell_metadata, cell_steps, execution_steps, stored_attachments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from runtimed.docs.crdt import Transaction
-    from runtimed.docs.nbimport import NewId
+    from runtimed.ipynb.load import NewId
     from runtimed.outputs.mime import Place
     from runtimed.wire.sync import ChangeHeader
-
-__all__ = ["Change", "Merged", "changes_between", "merge"]
 
 
 class Merged(NamedTuple):
