@@ -24,14 +24,16 @@ if TYPE_CHECKING:
 class Replica:
     """Begins empty (the daemon brings the root) or with what an earlier replica of the notebook kept.
 
-    Nothing may be written before the daemon has told that the notebook is here in full.
+    Nothing may be written before the daemon has told that the notebook is here in full. A daemon of ours is
+    ``trusted`` to have screened what it relays.
     """
 
-    def __init__(self, actor: str, *, kept: Document | None = None) -> None:
+    def __init__(self, actor: str, *, kept: Document | None = None, trusted: bool = False) -> None:
         # Always a new actor: the daemon may have lost changes of the old one, whose numbers would come twice.
         self.document = kept.fork_at(kept.heads, actor) if kept is not None else Document.empty(actor=actor)
         self.notebook = NotebookDoc(self.document)
         self.runtime = RuntimeDoc(Document.empty(actor=actor))
+        self.document.trusted = self.runtime.document.trusted = trusted
         self.receipts = Receipts()
         self._notebook_sync = Replication(self.document)
         self._runtime_sync = Replication(self.runtime.document)

@@ -151,6 +151,7 @@ class Seat:
             return []
         self._heard(FrameType.AUTOMERGE_SYNC)
         self._flush_later()
+        self.loop.call_soon(self.notebook.catch_up)  # while the daemon is at it
         return self.replica.edits()
 
     # ------------------------------------------------------------------ what comes in (link.Receiver)
@@ -191,7 +192,7 @@ class Seat:
         if info.actor_label is None:
             raise RemoteProtocolError("the daemon assigned us no actor label")
         self._info = info
-        self._replica = Replica(info.actor_label, kept=self._kept)
+        self._replica = Replica(info.actor_label, kept=self._kept, trusted=info.runtimed is not None)
 
     def _progressed(self, status: SyncStatus) -> None:
         if self._settled.done():

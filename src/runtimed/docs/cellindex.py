@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from runtimed.docs.crdt import ROOT, parse_id
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 CELLS: Final = "cells"
 POSITION: Final = "position"
+MANY: Final = 256  # changes that are dearer to follow one by one than the document is to read
 
 # A change matters if it writes a position or into the map of cells, and then its raw bytes name one of these:
 # keys stand in them as they are, and so does the author of each object they write to. Keystrokes pass by.
@@ -29,34 +31,47 @@ _WORDS: Final = (POSITION.encode(), CELLS.encode())
 class CellIndex:
     """Made by the first question (O(cells)) and by each change after it; what comes before is not looked at.
 
-    Changes are followed as they enter, never later: inside an open transaction the document shows writes
-    that may be rolled back.
+    A change is followed when somebody asks for the order, or at the latest before the next transaction: not while
+    the one who sent it waits, and never inside a transaction, where the document shows what may be rolled back.
     """
 
     def __init__(self, document: Document) -> None:
         self._document = document
+        self._unread: deque[bytes] = deque()
         self._forget()
         self._made = False
         if map_at(document, ROOT, CELLS) is not None:
             self._make()
         document.on_change(self._heard)
+        document.on_commit(self.catch_up)
 
     @property
     def order(self) -> CellOrder:
         if not self._made:
             self._make()
+        self.catch_up()
         return self._order
 
     def object(self, cell_id: str) -> Obj | None:
+        """The cell's map, if there is such a cell; costs the same whatever is yet to be followed."""
         if not self._made:
             self._make()
-        return self._objects.get(cell_id)
+        if not self._unread:
+            return self._objects.get(cell_id)
+        return None if self._cells is None else map_at(self._document, self._cells, cell_id)
+
+    def catch_up(self) -> None:
+        """Follow what has entered the document."""
+        if len(self._unread) > MANY:
+            self._make()
+        while self._unread:
+            self._follow(self._unread.popleft())
 
     # ---------------------------------------------------------------- a change enters the document
 
     def _heard(self, change: ChangeHeader) -> None:
         if self._made and any(word in change.raw for word in self._words):
-            self._follow(change.raw)
+            self._unread.append(change.raw)
 
     def _follow(self, raw: bytes) -> None:
         try:
@@ -86,6 +101,7 @@ class CellIndex:
         self._objects: dict[str, Obj] = {}
         self._owners: dict[ObjectId | None, str] = {}
         self._order = CellOrder()
+        self._unread.clear()
 
     def _make(self) -> None:
         self._forget()

@@ -83,7 +83,11 @@ class NotebookDoc:
         return len(self._index.order)
 
     def has(self, cell_id: str) -> bool:
-        return cell_id in self._index.order
+        return self._index.object(cell_id) is not None
+
+    def catch_up(self) -> None:
+        """Bring the order of cells up to date now rather than when it is asked for."""
+        self._index.catch_up()
 
     def index_of(self, cell_id: str) -> int:
         index = self._index.order.index(cell_id)
