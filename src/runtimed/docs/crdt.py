@@ -134,11 +134,6 @@ class Document(Reads):
         entered.reverse()
         return entered
 
-    def since(self, cursor: int) -> list[bytes] | None:
-        """``entered_since`` as raw changes."""
-        entered = self.entered_since(cursor)
-        return None if entered is None else [change.raw for change in entered]
-
     def changes_since(self, heads: Iterable[bytes]) -> list[bytes]:
         """What a replica with these (known) heads lacks, in an order in which it can be applied."""
         return [change.raw for change in self._changes(heads)]

@@ -194,9 +194,6 @@ class NotebookDoc:
         tx.put(obj, "execution_id", execution_id)
         tx.put(obj, "execution_count", _count_text(count))
 
-    def clear_outputs(self, tx: Transaction, cell_id: str) -> None:
-        self.set_execution(tx, cell_id, None, None)
-
     def _text(self, tx: Transaction, cell_id: str) -> Obj:
         """The cell's Text; what a foreign peer put in its place is turned into one first."""
         obj = _cell(tx, cell_id)

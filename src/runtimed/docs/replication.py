@@ -39,7 +39,6 @@ class Replication:
         self._announced: set[bytes] = set()  # the heads these named
         self._cursor: int | None = None  # the place in the document's log up to which the peer has been told
         self._base: tuple[bytes, ...] = ()  # the heads of the document at that place
-        self._theirs: tuple[bytes, ...] | None = None  # the heads it last claimed
         self._reply_due = True
         self._wanted: SyncMessage | None = None  # its last message that asked for changes
         self._asked: frozenset[bytes] = frozenset()  # what we last asked for
@@ -49,11 +48,6 @@ class Replication:
     def live(self) -> bool:
         """We know what the peer has, and each change goes out as it comes."""
         return self._greeting is None
-
-    @property
-    def in_step(self) -> bool:
-        """The peer has said that it has what we have, and it has been told so."""
-        return not self.dirty and self._theirs is not None and set(self._theirs) == set(self._document.heads)
 
     @property
     def dirty(self) -> bool:
@@ -73,7 +67,6 @@ class Replication:
         """Merge one sync payload; the changes that were news, after ``check`` raised at none of them."""
         message = decode_sync(payload)
         news = self._merge(message, check) if self._accepts else []
-        self._theirs = message.heads
         if self.live:
             self._follow(message)
         else:

@@ -23,11 +23,10 @@ from runtimed.docs.values import (
     map_at,
     reconcile,
 )
-from runtimed.docs.watch import ExecutionWatch
 from runtimed.errors import LocalProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from runtimed.docs.crdt import Obj, Transaction
     from runtimed.docs.values import Reader
@@ -58,7 +57,7 @@ class ExecutionRecord:
 
 
 class RuntimeDoc:
-    """Writes take the transaction of ``document.commit``; those for an execution that was forgotten do nothing."""
+    """Writes take the transaction of ``document.commit``; those for an unknown execution do nothing."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -111,15 +110,9 @@ class RuntimeDoc:
         queued = self._member("queue", "queued_execution_ids")
         return as_name(self._member("queue", "executing_execution_id")), as_strings(self.document, queued)
 
-    def env(self) -> dict[str, Any]:
-        return self._root_dict("env")
-
     def env_progress(self) -> dict[str, Any] | None:
         found = self._member("env", "progress")
         return as_dict(self.document, found) if is_map(found) else None
-
-    def trust(self) -> dict[str, Any]:
-        return self._root_dict("trust")
 
     @property
     def path(self) -> str | None:
@@ -190,11 +183,6 @@ class RuntimeDoc:
         """The highest queue number given so far; reads every execution: for a load."""
         return max((self._seq(execution_id) for execution_id in self.execution_ids()), default=0)
 
-    def display_targets(self, display_id: str) -> list[tuple[str, str]]:
-        """(execution id, output id) of each output that shows ``display_id``."""
-        obj = self._root(self.document, "display_index")
-        return [] if obj is None else displays.targets(self.document, obj, display_id)
-
     def _execution(self, reader: Reader, execution_id: str) -> Obj | None:
         executions = self._root(reader, "executions")
         return None if executions is None else map_at(reader, executions, execution_id)
@@ -206,10 +194,6 @@ class RuntimeDoc:
     def _seq(self, execution_id: str) -> int:
         obj = self._execution(self.document, execution_id)
         return 0 if obj is None else as_int(self.document.get(obj, "seq")) or 0
-
-    def on_executions_changed(self, listener: Callable[[set[str]], None]) -> None:
-        """Calls with the ids of the executions that each change touches; costs nothing until it is asked for."""
-        ExecutionWatch(self.document, listener)
 
     # ---------------------------------------------------------------- writing kernel and queue
 
@@ -252,10 +236,6 @@ class RuntimeDoc:
     def set_progress(self, tx: Transaction, progress: Mapping[str, Any] | None) -> None:
         """What the environment's builder is at; None when it is through."""
         self._set(tx, "env", {"progress": None if progress is None else dict(progress)})
-
-    def set_trust(self, tx: Transaction, **fields: bool | str) -> None:
-        """status, needs_approval."""
-        self._set(tx, "trust", fields)
 
     def set_path(self, tx: Transaction, path: str | None) -> None:
         tx.put(ROOT, "path", path)
@@ -312,12 +292,6 @@ class RuntimeDoc:
         if obj is not None:
             tx.put(obj, "execution_count", count)
 
-    def forget_execution(self, tx: Transaction, execution_id: str) -> None:
-        """It leaves the document with its outputs (their history stays in the log)."""
-        self.delete_outputs(tx, execution_id)
-        tx.delete(self._own(tx, "executions"), execution_id)
-        self._asked.pop(execution_id, None)
-
     # ---------------------------------------------------------------- writing outputs
 
     def put_output(
@@ -365,17 +339,3 @@ class RuntimeDoc:
         display_id = None if manifest is None else displays.display_of(tx, manifest)
         if display_id is not None:
             displays.withdraw(tx, self._own(tx, "display_index"), display_id, execution_id, output_id)
-
-    # ---------------------------------------------------------------- widgets: which comms there are, not their state
-
-    def add_comm(self, tx: Transaction, comm_id: str, seq: int, fields: Mapping[str, str]) -> None:
-        """``fields``: target_name, model_module, model_name; the values of a widget live in the CommsDoc."""
-        entry = {"target_name": "", "model_module": "", "model_name": "", "capture_msg_id": ""} | dict(fields)
-        wanted = {**entry, "state": {}, "outputs": [], "seq": Uint(seq)}
-        reconcile(tx, self._own(tx, "comms"), comm_id, wanted)
-
-    def delete_comm(self, tx: Transaction, comm_id: str) -> None:
-        tx.delete(self._own(tx, "comms"), comm_id)
-
-    def comms(self) -> dict[str, Any]:
-        return self._root_dict("comms")

@@ -78,10 +78,6 @@ class Transaction(Reads):
     def insert_list(self, obj: Obj, index: int) -> Obj:
         return self._insert_object(obj, index, ObjType.List)
 
-    def insert_text(self, obj: Obj, index: int) -> Obj:
-        """Insert an empty text object into a list."""
-        return self._insert_object(obj, index, ObjType.Text)
-
     def delete(self, obj: Obj, key: Key) -> None:
         """Remove a map's key (none there: no change), a list's element or a text's code point."""
         if not self._fits(obj, key) or key == "":

@@ -48,7 +48,6 @@ class Documents:
     pool: Document
     _for_notebook: list[Write] = field(default_factory=list)
     _for_runtime: list[Write] = field(default_factory=list)
-    _for_comms: list[Write] = field(default_factory=list)
     poisoned: DocumentPoisoned | None = None
     _soon: list[Write] = field(default_factory=list)  # for the runtime state
     _later: list[Write] = field(default_factory=list)  # for the notebook
@@ -65,12 +64,12 @@ class Documents:
 
     def logged(self, name: str) -> Document:
         """The document that is kept in the log of this name."""
-        return next(document for logged, document, _ in self._collected() if logged == name)
+        return next(document for kind, document in self.by_frame().items() if LOGGED.get(kind) == name)
 
     @property
     def uncommitted(self) -> bool:
         """Something is collected that the next commit writes."""
-        return bool(self._for_notebook or self._for_runtime or self._for_comms)
+        return bool(self._for_notebook or self._for_runtime)
 
     @property
     def soon(self) -> bool:
@@ -101,9 +100,6 @@ class Documents:
     def in_runtime(self, write: Write) -> None:
         self._for_runtime.append(write)
 
-    def in_comms(self, write: Write) -> None:
-        self._for_comms.append(write)
-
     def commit(self, *, soon: bool = False, rest: bool = False) -> list[Append]:
         """Write what was collected (``rest``: all of it); the changes made are to be logged before they are told.
 
@@ -128,7 +124,6 @@ class Documents:
         return [
             ("runtime", self.runtime.document, self._for_runtime),
             ("notebook", self.notebook.document, self._for_notebook),
-            ("comms", self.comms.document, self._for_comms),
         ]
 
     def salvage(self) -> list[Effect]:

@@ -139,7 +139,7 @@ def test_a_deleted_cell_is_gone(notebook: NotebookDoc) -> None:
         notebook.cell("a")
 
 
-@pytest.mark.parametrize("verb", ["delete_cell", "clear_outputs", "set_source", "move_cell", "set_cell_type"])
+@pytest.mark.parametrize("verb", ["delete_cell", "set_source", "move_cell", "set_cell_type"])
 def test_a_write_to_an_unknown_cell_says_so(notebook: NotebookDoc, verb: str) -> None:
     more = {"set_source": ["x"], "move_cell": ["80"], "set_cell_type": ["raw"]}.get(verb, [])
 
@@ -174,7 +174,7 @@ def test_an_execution_is_noted_in_the_cell_and_cleared_again(notebook: NotebookD
     notebook.document.commit(lambda tx: notebook.set_execution(tx, "a", "e-1", 7))
     noted = field(notebook, "a")
     read = notebook.execution_id("a"), notebook.cell("a").execution_count
-    notebook.document.commit(lambda tx: notebook.clear_outputs(tx, "a"))
+    notebook.document.commit(lambda tx: notebook.set_execution(tx, "a", None, None))
 
     assert (noted["execution_id"], noted["execution_count"]) == ("e-1", "7")
     assert read == ("e-1", 7)

@@ -100,16 +100,15 @@ def test_progress_comes_and_goes(runtime: RuntimeDoc) -> None:
     assert runtime.env_progress() is None
 
 
-def test_env_trust_path_and_checkpoint_are_kept(runtime: RuntimeDoc) -> None:
+def test_env_path_and_checkpoint_are_kept(runtime: RuntimeDoc) -> None:
     do(runtime, "set_env", in_sync=False, added=["numpy"])
-    do(runtime, "set_trust", status="trusted", needs_approval=False)
     do(runtime, "set_path", "/w/x.ipynb")
     do(runtime, "set_last_saved", "2026-11-23T10:00:00Z")
     do(runtime, "set_checkpoint", exported_heads=["ab"])
     do(runtime, "set_checkpoint", save_sequence=3)
 
-    assert (runtime.env()["in_sync"], runtime.env()["added"]) == (False, ["numpy"])
-    assert runtime.trust()["status"] == "trusted"
+    env = runtime.document.value()["env"]
+    assert (env["in_sync"], env["added"]) == (False, ["numpy"])
     assert (runtime.path, runtime.last_saved) == ("/w/x.ipynb", "2026-11-23T10:00:00Z")
     assert runtime.document.value()["file_checkpoint"] == {
         "exported_heads": ["ab"],
@@ -117,19 +116,6 @@ def test_env_trust_path_and_checkpoint_are_kept(runtime: RuntimeDoc) -> None:
         "source_issue_kind": None,
         "source_issue_reason": None,
     }
-
-
-def test_comms_are_listed_while_they_live(runtime: RuntimeDoc) -> None:
-    do(runtime, "add_comm", "c", 1, {"target_name": "jupyter.widget", "model_name": "IntSliderModel"})
-    listed = runtime.comms()
-    do(runtime, "delete_comm", "c")
-
-    assert listed["c"]["model_name"] == "IntSliderModel"
-    assert listed["c"]["state"] == {}
-    assert runtime.comms() == {}
-
-
-# ---------------------------------------------------------------- executions
 
 
 def test_an_execution_goes_from_queued_to_done(runtime: RuntimeDoc) -> None:
@@ -163,7 +149,6 @@ def test_an_unknown_execution_has_no_status_and_takes_no_writes(runtime: Runtime
     assert do(runtime, "set_execution_count", "nope", 1) == []
     assert do(runtime, "put_output", "nope", "o", 1, stream("o", "x")) == []
     assert do(runtime, "delete_outputs", "nope") == []
-    assert do(runtime, "forget_execution", "nope") == []
 
 
 def test_after_a_load_the_unfinished_are_known_in_queue_order(runtime: RuntimeDoc) -> None:
@@ -175,20 +160,6 @@ def test_after_a_load_the_unfinished_are_known_in_queue_order(runtime: RuntimeDo
 
     assert loaded.unfinished() == ["early", "late"]
     assert loaded.last_seq() == 9
-
-
-def test_a_forgotten_execution_leaves_with_its_outputs_and_displays(runtime: RuntimeDoc) -> None:
-    queue_one(runtime, "e")
-    do(runtime, "put_output", "e", "o", 1, display("o", "d", "x"))
-    do(runtime, "register_display", "d", "e", "o")
-    known = runtime.status("e")
-
-    do(runtime, "forget_execution", "e")
-
-    assert known == "queued"
-    assert runtime.status("e") is None
-    assert runtime.document.value()["executions"] == {}
-    assert runtime.document.value()["display_index"] == {}
 
 
 # ---------------------------------------------------------------- outputs
@@ -223,7 +194,7 @@ def test_cleared_outputs_leave_no_display_behind(runtime: RuntimeDoc) -> None:
     do(runtime, "delete_outputs", "e")
 
     assert runtime.outputs("e") == []
-    assert runtime.display_targets("d") == []
+    assert runtime.document.value()["display_index"] == {}
 
 
 def test_a_display_is_updated_wherever_it_shows(runtime: RuntimeDoc) -> None:
@@ -238,7 +209,7 @@ def test_a_display_is_updated_wherever_it_shows(runtime: RuntimeDoc) -> None:
 
     shown = [runtime.outputs(execution)[0] for execution in ("e1", "e2")]
     assert [(output["data"], output["metadata"]) for output in shown] == [(new, {"isolated": True})] * 2
-    assert runtime.display_targets("d") == [("e1", "o1"), ("e2", "o2"), ("gone", "o3")]
+    assert set(runtime.document.value()["display_index"]["d"]) == {"e1\0o1", "e2\0o2", "gone\0o3"}
 
 
 # ---------------------------------------------------------------- replicas, and what other daemons write

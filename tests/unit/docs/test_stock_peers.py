@@ -64,7 +64,7 @@ def test_our_replication_joins_a_stock_server() -> None:
     talk(client, server)
 
     assert client.heads == server.heads
-    assert client.sync.in_step
+    assert not client.sync.dirty
 
 
 def test_a_stock_client_that_hears_everything_late_catches_up() -> None:
