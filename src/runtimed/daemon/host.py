@@ -190,9 +190,11 @@ class RoomHost:
 
     def _expire_later(self) -> None:
         """Nobody is here: the kernel ends and the room leaves memory if that stays so (DESIGN §5.8)."""
-        self._expiry = self._loop.call_later(
-            self.services.settings.keep_alive_secs, lambda: self.services.start(self.close())
-        )
+        self._expiry = self._loop.call_later(self.services.settings.keep_alive_secs, self._expired)
+
+    def _expired(self) -> None:
+        if not self._connections:
+            self.services.start(self.close())
 
     async def close(self) -> None:
         """End the kernel, save, and let go of the folder. The room is on disk and can be opened again."""

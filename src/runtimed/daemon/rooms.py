@@ -67,7 +67,7 @@ class Rooms:
         """The room of this id or name.
 
         Raises:
-            NotebookNotFound: there never was one, or it was ephemeral and is gone.
+            NotebookNotFound: there never was one.
         """
         reference = notebook_id_of(text, Path("/"))
         if reference.path is not None:
