@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 from runtimed.kernels.kernel import Kernel, KernelDeath
 from runtimed.kernels.kernelspec import LaunchSpec, python_spec
+from runtimed.kernels.messages import KernelMessage
 from runtimed.kernels.translate import Translator
 from runtimed.outputs.streams import PutOutput
-from runtimed.room.events import ExecutionFinished, KernelMessage, OutputsChanged, Report
+from runtimed.room.events import ExecutionFinished, OutputsChanged, Report
 
 DEADLINE_S = 30.0
 T = TypeVar("T")

@@ -16,8 +16,9 @@ from runtimed.outputs.mime import INLINE_LIMIT, Place
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from runtimed.kernels.messages import KernelMessage
     from runtimed.kernels.translate import Translator
-    from runtimed.room.events import KernelMessage, Report
+    from runtimed.room.events import Report
 
 log = logging.getLogger(__name__)
 

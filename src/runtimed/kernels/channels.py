@@ -18,8 +18,7 @@ from runtimed.errors import KernelDied, RemoteProtocolError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runtimed.kernels.messages import Codec
-    from runtimed.room.events import KernelMessage
+    from runtimed.kernels.messages import Codec, KernelMessage
 
 __all__ = ["Channels", "Endpoint"]
 

@@ -1,4 +1,4 @@
-"""Kernel: one kernel for its whole life, over restarts: start, execute, ask, interrupt, restart, shut down.
+"""Kernel: one kernel for its whole life: start, execute, ask, interrupt, shut down.
 
 The way of an execution is short: ``execute`` signs and sends at once, what comes back is in the next batch.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from runtimed.kernels.kernelspec import LaunchSpec
     from runtimed.kernels.launcher import Exit
-    from runtimed.room.events import KernelMessage
+    from runtimed.kernels.messages import KernelMessage
 
 __all__ = ["Kernel", "KernelDeath"]
 
@@ -36,7 +36,6 @@ class KernelDeath:
     exit_code: int | None
     signal: str | None
     stderr_tail: str
-    generation: int
 
     def __str__(self) -> str:
         return self.reason
@@ -55,13 +54,12 @@ class Kernel:
         timeout: float,
     ) -> None:
         self.info: dict[str, Any] = {}
-        self.generation = 0
         self._spec = spec
         self._runtime_dir = runtime_dir
         self._on_batch = on_batch
         self._on_death = on_death
         self._timeout = timeout
-        self._turn = asyncio.Lock()  # one start, restart or shutdown at a time
+        self._turn = asyncio.Lock()  # one start or shutdown at a time
         self._life: Life | None = None
 
     @classmethod
@@ -150,26 +148,19 @@ class Kernel:
     async def shutdown(self, *, now: bool = False) -> None:
         """Ended, reaped, its files removed: when this returns, and if called again."""
         async with self._turn:
-            await self._end(now=now, restart=False)
-
-    async def restart(self) -> None:
-        """A fresh process in this kernel's place; nothing of the old one arrives after ``generation`` has moved."""
-        async with self._turn:
-            await self._end(now=False, restart=True)
-            await self._begin()
+            await self._end(now=now)
 
     async def _begin(self) -> None:
-        self.generation += 1
         process = await launch(self._spec, self._runtime_dir)
         life = Life(process, message_interrupts=self._spec.interrupt_mode == "message")
         self.info = await life.ready(self._timeout)
         life.serve(self._on_batch, self._died)
         self._life = life
 
-    async def _end(self, *, now: bool, restart: bool) -> None:
+    async def _end(self, *, now: bool) -> None:
         life, self._life = self._life, None
         if life is not None:
-            await life.end(now=now, restart=restart)
+            await life.end(now=now)
 
     def _died(self, exit: Exit, tail: str) -> None:
         self._on_death(
@@ -178,7 +169,6 @@ class Kernel:
                 exit_code=exit.code,
                 signal=exit.signal,
                 stderr_tail=tail,
-                generation=self.generation,
             )
         )
 

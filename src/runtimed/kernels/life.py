@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from runtimed.kernels.launcher import Exit, Process
-    from runtimed.room.events import KernelMessage
+    from runtimed.kernels.messages import KernelMessage
 
 __all__ = ["Life"]
 
@@ -50,7 +50,7 @@ class Life:
         except (KernelError, TimeoutError) as exc:
             raise await self._start_error(timeout) from exc
         except BaseException:
-            await self.end(now=True, restart=False)
+            await self.end(now=True)
             raise
 
     def serve(self, on_batch: Callable[[list[KernelMessage]], None], on_death: Callable[[Exit, str], None]) -> None:
@@ -75,20 +75,20 @@ class Life:
             self.process.signal(signal.SIGINT)
         self.process.signal(signal.SIGCONT)
 
-    async def end(self, *, now: bool, restart: bool) -> None:
+    async def end(self, *, now: bool) -> None:
         self._on_death = None
         try:
             if not now and self.process.exit is None:
-                await self._ask_to_end(restart=restart)
+                await self._ask_to_end()
         finally:
             await self.process.kill()
             await self._gone.wait()
 
-    async def _ask_to_end(self, *, restart: bool) -> None:
+    async def _ask_to_end(self) -> None:
         self.interrupt()  # a shutdown_request waits behind the cell that runs
         if self._message_interrupts:
             self.send("control", "interrupt_request", {}, msg_id=uuid.uuid4().hex)
-        self.send("control", "shutdown_request", {"restart": restart}, msg_id=uuid.uuid4().hex)
+        self.send("control", "shutdown_request", {"restart": False}, msg_id=uuid.uuid4().hex)
         if not await self.process.ended_within(ASKED_TO_END_S):
             self.process.signal(signal.SIGTERM)
             await self.process.ended_within(TERMINATED_S)
@@ -106,7 +106,7 @@ class Life:
 
     async def _start_error(self, timeout: float) -> KernelStartError:
         exit = self.process.exit
-        await self.end(now=True, restart=False)
+        await self.end(now=True)
         tail = self.process.stderr_tail
         said = f"\n{tail}" if tail else ""
         hint = "install ipykernel into that environment" if "No module named" in tail and "ipykernel" in tail else None

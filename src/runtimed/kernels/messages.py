@@ -10,21 +10,32 @@ import hashlib
 import hmac
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from runtimed.errors import RemoteProtocolError
 from runtimed.outputs.native import well_formed
-from runtimed.room.events import KernelMessage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Codec"]
+__all__ = ["Codec", "KernelMessage"]
 
 DELIMITER = b"<IDS|MSG>"
 VERSION = "5.3"
+
+
+class KernelMessage(NamedTuple):
+    """One message of a kernel, verified and parsed (jupyter protocol §messages)."""
+
+    channel: str  # iopub, shell, control or stdin
+    msg_type: str
+    msg_id: str
+    parent_id: str  # empty when the kernel speaks unasked
+    content: dict[str, Any]
+    metadata: dict[str, Any]
+    buffers: list[bytes]
 
 
 class _Header(msgspec.Struct):

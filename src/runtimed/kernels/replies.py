@@ -11,7 +11,7 @@ from runtimed.errors import KernelError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runtimed.room.events import KernelMessage
+    from runtimed.kernels.messages import KernelMessage
 
 __all__ = ["Replies"]
 

@@ -17,8 +17,6 @@ from runtimed.room.events import (
     CommReceived,
     ExecutionFinished,
     ExecutionStarted,
-    KernelActivity,
-    KernelMessage,
     OutputsChanged,
     Report,
 )
@@ -26,6 +24,7 @@ from runtimed.room.events import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from runtimed.kernels.messages import KernelMessage
     from runtimed.outputs.mime import Place
 
 __all__ = ["Translator"]
@@ -61,7 +60,6 @@ class Translator:
         self._new_id = output_id
         self._open: dict[str, _Execution | None] = {}  # None until there is a place for its outputs
         self._ended: OrderedDict[str, _Execution] = OrderedDict()
-        self._busy = False
 
     def begin(self, execution_id: str) -> None:
         """The kernel is about to be asked; the id is the message id of the request."""
@@ -73,7 +71,6 @@ class Translator:
 
     def feed(self, batch: Iterable[KernelMessage], place: Place) -> list[Report]:
         reports = _Reports()
-        busy = self._busy
         for message in batch:
             if message.msg_type in COMMS:
                 reports.add(_comm(message))
@@ -82,8 +79,6 @@ class Translator:
             elif message.msg_type in OUTPUTS:
                 log.debug("%s of unknown parent %s left out", message.msg_type, message.parent_id)
         reports.settle()
-        if self._busy is not busy:
-            reports.add(KernelActivity(self._busy))
         return reports.items
 
     def _execution(self, parent_id: str, place: Place) -> _Execution | None:
@@ -110,11 +105,7 @@ class Translator:
                 reports.output(execution, kind, content)
 
     def _status(self, execution: _Execution, content: dict[str, Any], reports: _Reports) -> None:
-        state = content.get("execution_state")
-        if execution.ended or state not in ("busy", "idle"):
-            return
-        self._busy = state == "busy"
-        if state == "idle":
+        if content.get("execution_state") == "idle" and not execution.ended:
             execution.idle = True
             self._end(execution, reports)
 
@@ -142,7 +133,6 @@ class Translator:
         reports.settle(execution)
         reports.add(ExecutionFinished(execution.execution_id, execution.reply, execution.count))
         execution.ended = True
-        self._busy = False
         del self._open[execution.execution_id]
         self._ended[execution.execution_id] = execution
         if len(self._ended) > KEPT:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runtimed.errors import RuntimedError
@@ -11,18 +11,6 @@ if TYPE_CHECKING:
     from runtimed.outputs.reducer import OutputOp
     from runtimed.wire.changes import ChangeHeader
     from runtimed.wire.requests import RequestEnvelope, Response
-
-
-class KernelMessage(NamedTuple):
-    """One message of a kernel, verified and parsed (jupyter protocol §messages)."""
-
-    channel: str  # iopub, shell, control or stdin
-    msg_type: str
-    msg_id: str
-    parent_id: str  # empty when the kernel speaks unasked
-    content: dict[str, Any]
-    metadata: dict[str, Any]
-    buffers: list[bytes]
 
 
 # What a batch of kernel messages means for the room; kernels/translate makes them.
@@ -50,11 +38,6 @@ class ExecutionFinished:
 
 
 @dataclass(frozen=True, slots=True)
-class KernelActivity:
-    busy: bool
-
-
-@dataclass(frozen=True, slots=True)
 class CommReceived:
     """comm_open, comm_msg or comm_close on iopub (jupyter protocol §comms)."""
 
@@ -65,7 +48,7 @@ class CommReceived:
     execution_id: str
 
 
-Report = ExecutionStarted | OutputsChanged | ExecutionFinished | KernelActivity | CommReceived
+Report = ExecutionStarted | OutputsChanged | ExecutionFinished | CommReceived
 
 
 # What happens to a room from outside; daemon/host makes them.

@@ -98,10 +98,6 @@ class BlobStore:
     def _lookup(self, digest: str) -> Path | None:
         return self.path(digest) if _HASH.fullmatch(digest) else None
 
-    @property
-    def unsynced(self) -> bool:
-        return bool(self._unsynced)
-
     def sync(self) -> None:
         """Return when all blobs put before the call would survive a power cut. Blocks: for a thread."""
         with self._writing:

@@ -71,11 +71,6 @@ class FrameDecoder:
         self._buffer = bytearray()
         self._at = 0  # where the next frame begins
 
-    @property
-    def at_boundary(self) -> bool:
-        """Whether the end of the stream would tear no frame now."""
-        return self._at == len(self._buffer)
-
     def feed(self, data: bytes) -> Iterator[Frame]:
         # A bytearray drops its head without moving its tail, so any chunking costs linear time.
         del self._buffer[: self._at]

@@ -10,9 +10,10 @@ import pytest
 
 from runtimed.daemon import pump as pumps
 from runtimed.daemon.pump import OutputPump, weight
+from runtimed.kernels.messages import KernelMessage
 from runtimed.kernels.translate import Translator
 from runtimed.outputs.mime import ContentRef, must_be_blob
-from runtimed.room.events import ExecutionFinished, KernelMessage, OutputsChanged, Report
+from runtimed.room.events import ExecutionFinished, OutputsChanged, Report
 
 pytestmark = pytest.mark.anyio
 

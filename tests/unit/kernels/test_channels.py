@@ -10,8 +10,7 @@ import zmq
 
 from runtimed.errors import KernelDied
 from runtimed.kernels.channels import BATCH_MAX, Channels, Endpoint
-from runtimed.kernels.messages import Codec
-from runtimed.room.events import KernelMessage
+from runtimed.kernels.messages import Codec, KernelMessage
 
 pytestmark = pytest.mark.anyio
 CODEC = Codec(b"key", "kernel")

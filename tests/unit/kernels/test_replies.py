@@ -5,8 +5,8 @@ import contextlib
 import pytest
 
 from runtimed.errors import KernelDied, KernelError
+from runtimed.kernels.messages import KernelMessage
 from runtimed.kernels.replies import WAITING_MAX, Replies
-from runtimed.room.events import KernelMessage
 
 pytestmark = pytest.mark.anyio
 

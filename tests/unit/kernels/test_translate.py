@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtimed.kernels.messages import KernelMessage
 from runtimed.kernels.translate import KEPT, Translator
 from runtimed.outputs.reducer import ClearOutputs, OutputOp, UpdateDisplay
 from runtimed.outputs.streams import PutOutput
@@ -15,8 +16,6 @@ from runtimed.room.events import (
     CommReceived,
     ExecutionFinished,
     ExecutionStarted,
-    KernelActivity,
-    KernelMessage,
     OutputsChanged,
     Report,
 )
@@ -79,15 +78,6 @@ def test_an_execution_in_one_batch_is_started_put_and_finished_in_this_order() -
     assert isinstance(outputs, OutputsChanged)
     assert [op.manifest["data"] for op in outputs.ops if isinstance(op, PutOutput)] == [{"text/plain": {"inline": "2"}}]
     assert finished == ExecutionFinished("e", "ok", 3)
-
-
-def test_activity_is_told_when_it_changes_and_only_for_executions() -> None:
-    made = translator("e")
-
-    assert feed(made, status("kernel-info", "busy"), status("kernel-info", "idle"), status("", "starting")) == []
-    assert feed(made, status("e", "busy")) == [KernelActivity(True)]
-    assert feed(made, status("completion", "busy"), status("completion", "idle")) == []
-    assert feed(made, status("e", "idle")) == [KernelActivity(False)]
 
 
 @pytest.mark.parametrize("last", [reply("e"), status("e", "idle")])

@@ -123,7 +123,7 @@ def test_a_comm_message_that_no_frame_can_carry_stops_nothing_behind_it(network:
     big = events.CommReceived("comm_msg", {"x": "y" * (17 << 20)}, {}, (), "e")
     bigger = events.CommReceived("comm_msg", {}, {}, (b"\xff" * size,), "e")
 
-    network.happen(events.Reported((big, bigger, events.KernelActivity(busy=False))))
+    network.happen(events.Reported((big, bigger)))
     network.settle()
 
     assert not network.dropped
