@@ -38,9 +38,11 @@ def test_the_demo_does_the_main_job(clone: Path):
     assert "temperature" in ended.stdout  # a column of the table
     assert (clone / "demo-output" / "scatter.png").read_bytes().startswith(PNG)
 
-    kept = nbformat.read(clone / "demo-output" / "data-analysis-2024.ipynb", as_version=nbformat.NO_CONVERT)
+    (path,) = (clone / "demo-output").glob("demo-*.ipynb")
+    kept = nbformat.read(path, as_version=nbformat.NO_CONVERT)
     nbformat.validate(kept)
     outputs = [output for cell in kept.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert (clone / "demo-output" / "data.csv").read_bytes() == (clone / "notebooks" / "data.csv").read_bytes()
     assert {"image/png", "text/html"} <= {mime for output in outputs for mime in output.get("data", {})}
 
 
@@ -51,3 +53,4 @@ def test_the_demo_works_from_elsewhere_and_twice(clone: Path, tmp_path: Path):
         assert ended.returncode == 0, ended.stderr
 
     assert (tmp_path / "out" / "scatter.png").exists()
+    assert len(list((tmp_path / "out").glob("demo-*.ipynb"))) == 2

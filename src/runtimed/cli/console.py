@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 FAILED = 1
+UNCUT = 10_000  # columns; wider than any path
 
 
 def run(app: typer.Typer) -> None:
@@ -47,11 +48,12 @@ def say_json(value: Any) -> None:
 def console() -> Console:
     from rich.console import Console  # 60 ms that `runt --help` need not pay
 
-    return Console(highlight=False)
+    # A pipe has no width: whatever is cut there is lost.
+    return Console(highlight=False, width=None if sys.stdout.isatty() else UNCUT)
 
 
 def table(*columns: str) -> Table:
     from rich import box
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    return Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    return Table(*(Column(name, overflow="fold") for name in columns), box=box.SIMPLE_HEAD, pad_edge=False)

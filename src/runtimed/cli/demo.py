@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import os
+import secrets
+import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,9 +19,9 @@ from runtimed.errors import ConnectionLost, NotAvailable, RequestError, Runtimed
 
 if TYPE_CHECKING:
     from mcp import Client
+    from rich.console import Console
     from rich.progress import Progress, TaskID
 
-NOTEBOOK = "data-analysis-2024"
 DATA = "data.csv"
 START_TIMEOUT = 900.0  # the first start downloads numpy, pandas and matplotlib
 
@@ -42,10 +44,11 @@ def demo(
     import asyncio
 
     where = _data_folder(folder)
-    results = asyncio.run(_perform(where))
+    notebook = _fresh_name()
+    results = asyncio.run(_perform(where, notebook))
     for line in results.texts:
         console.say(f"\n{line}")
-    _keep(out, results.images)
+    _keep(out, notebook, where / DATA, results.images)
 
 
 class Results:
@@ -66,7 +69,7 @@ class Results:
         return result
 
 
-async def _perform(folder: Path) -> Results:
+async def _perform(folder: Path, notebook: str) -> Results:
     from mcp import Client, MCPError, StdioServerParameters
 
     # The SDK hands its server a bare environment; ours must hear of RUNTIMED_SOCKET_PATH and the like.
@@ -79,7 +82,7 @@ async def _perform(folder: Path) -> Results:
             async with Client(server) as client:
                 # Raised inside, the client's task groups would wrap it in groups of their own.
                 try:
-                    await _analyse(Agent(client, progress), results)
+                    await _analyse(Agent(client, progress), notebook, results)
                 except RuntimedError as exc:
                     results.failure = exc
         except* MCPError as lost:
@@ -91,14 +94,9 @@ async def _perform(folder: Path) -> Results:
     return results
 
 
-async def _analyse(agent: Agent, results: Results) -> None:
-    await agent.call("connect to the notebook", "connect_notebook", notebook_id=NOTEBOOK)
-    await agent.call(
-        "start a kernel (installs its packages once)",
-        "start_kernel",
-        kernel_type="python",
-        env_source="uv:prewarmed",
-    )
+async def _analyse(agent: Agent, notebook: str, results: Results) -> None:
+    await agent.call(f"connect to {notebook}", "connect_notebook", notebook_id=notebook)
+    await agent.call("start a kernel", "start_kernel", kernel_type="python", env_source="uv:prewarmed")
     results.take(await agent.call("load the data", "run_code", code=LOAD))
     created = await agent.call("write a cell", "create_cell", source=SUMMARY)
     results.take(await agent.call("run that cell", "execute_cell", cell_id=created[0].text))
@@ -117,7 +115,7 @@ class Agent:
         task = self._progress.add_task(title, total=None, tool=tool)
 
         async def shown(progress: float, total: float | None, message: str | None) -> None:
-            self._progress.update(task, description=f"{title}: {message}" if message else title)
+            self._progress.update(task, description=message or title)
 
         answer = await self._client.call_tool(tool, arguments, START_TIMEOUT, shown)
         if answer.is_error:
@@ -130,17 +128,28 @@ class Agent:
         self._progress.stop_task(task)
 
 
-def _progress() -> Progress:
-    from rich.progress import Progress, SpinnerColumn, TextColumn
+def _progress(shown_on: Console | None = None) -> Progress:
+    """A line a call; where the terminal is narrow the words give way, never the spinner nor the seconds."""
+    from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
     from rich.table import Column
+    from rich.text import Text
+
+    class Words(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(task.description, no_wrap=True, overflow="ellipsis")
 
     return Progress(
-        SpinnerColumn(finished_text="[green]✓[/green]"),
-        TextColumn("[cyan]{task.fields[tool]:<17}[/cyan]"),
-        TextColumn("{task.description}"),
+        SpinnerColumn(finished_text="[green]✓[/green]", table_column=Column(no_wrap=True)),
+        TextColumn("[cyan]{task.fields[tool]:<17}[/cyan]", table_column=Column(no_wrap=True)),
+        Words(),
         TextColumn("{task.elapsed:.1f} s", justify="right", table_column=Column(min_width=7, no_wrap=True)),
-        console=console.console(),
+        console=shown_on or console.console(),
     )
+
+
+def _fresh_name() -> str:
+    """A notebook of this run's own: the demo shuts its kernel down, and nobody else's."""
+    return f"demo-{secrets.token_hex(2)}"
 
 
 def _data_folder(named: Path | None) -> Path:
@@ -164,15 +173,23 @@ def _reason(result: dict[str, Any]) -> str:
     return f"{error['ename']}: {error['evalue']}" if error else str(result["status"])
 
 
-def _keep(out: Path, images: list[bytes]) -> None:
+def _keep(out: Path, notebook: str, data: Path, images: list[bytes]) -> None:
     from runtimed import DaemonClient
     from runtimed.cli.notebook import write
 
-    out.mkdir(parents=True, exist_ok=True)
-    (out / ".gitignore").write_text("*\n")
+    _prepare(out, data)
     if images:
         (out / "scatter.png").write_bytes(images[-1])
         console.say(f"\nthe plot:     {out / 'scatter.png'}")
-    write(out / f"{NOTEBOOK}.ipynb", DaemonClient().export_notebook(NOTEBOOK))
-    console.say(f"the notebook: {out / NOTEBOOK}.ipynb")
+    write(out / f"{notebook}.ipynb", DaemonClient().export_notebook(notebook))
+    console.say(f"the notebook: {out / notebook}.ipynb")
     console.say("the daemon goes on serving; stop it with: runt daemon stop")
+
+
+def _prepare(out: Path, data: Path) -> None:
+    """The notebook reads its data from beside itself. In a folder that was there before nothing is replaced."""
+    if not out.exists():
+        out.mkdir(parents=True)
+        (out / ".gitignore").write_text("*\n")
+    if not (out / DATA).exists():
+        shutil.copyfile(data, out / DATA)
