@@ -1,39 +1,58 @@
-"""Notebooks from the command line: which are live, what happened in one, and one as a file."""
+"""Notebooks from the command line: which are loaded, what happened in one, and one as a file."""
 
 from __future__ import annotations
 
+import contextlib
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from runtimed.cli import console
+from runtimed.errors import InvalidRequest, NotebookNotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator, Sequence
+
+    from runtimed.wire.pool import RoomInfo
 
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
-Notebook = Annotated[str, typer.Argument(help="A name, a notebook id or the path of an .ipynb file.")]
+Notebook = Annotated[
+    str, typer.Argument(metavar="NOTEBOOK", help="A name, a notebook id or the path of an .ipynb file.")
+]
+
+# The daemon's own bookkeeping: it fills a story and tells a reader nothing.
+_ROUTINE: Final = re.compile(r"[\d:.]+\s+(?:Ticked|PresenceSent)\(")
 
 
 def notebooks(as_json: Json = False) -> None:
-    """List the live notebooks."""
-    from runtimed import DaemonClient
+    """List the notebooks that the daemon has loaded, who is in them, and their kernels."""
+    from runtimed import default_socket_path
+    from runtimed.client.admin import ask
+    from runtimed.wire import pool
 
-    rooms = DaemonClient().list_rooms()
+    rooms = ask(default_socket_path(), pool.ListRooms(), pool.RoomsList).rooms
     if as_json:
-        console.say_json(rooms)
+        console.say_json([_described(room) for room in rooms])
     elif rooms:
         console.console().print(_table(rooms))
     else:
-        console.say("no notebook is live")
+        console.say("no notebook is loaded")
 
 
 def story(notebook: Notebook) -> None:
-    """Print what happened in a notebook's room lately, oldest first."""
+    """Print what happened in a notebook since it was loaded, oldest first."""
     from runtimed import DaemonClient
 
-    for event in DaemonClient().story(notebook):
+    try:
+        events = DaemonClient().story(notebook)
+    except NotebookNotFound as exc:
+        raise NotebookNotFound(
+            f"The notebook {notebook!r} is not loaded", hint="runt notebooks lists those that are"
+        ) from exc
+    told = [event for event in events if not _ROUTINE.match(event)]
+    for event in told or ["nothing has happened since it was loaded"]:
         console.say(event)
 
 
@@ -45,9 +64,12 @@ def export(
     from runtimed import DaemonClient, default_socket_path
     from runtimed.client.launch import ensure_daemon
 
+    if output is not None:
+        _check_target(output)
     # A notebook is kept when its daemon is gone: the next one has it.
     ensure_daemon(default_socket_path())
-    text = DaemonClient().export_notebook(notebook)
+    with _missing_named(notebook):
+        text = DaemonClient().export_notebook(notebook)
     if output is None:
         console.say(text.rstrip("\n"))
     else:
@@ -63,16 +85,60 @@ def write(path: Path, text: str) -> None:
         write_atomic(path, text.encode(), mode=0o644)
 
 
-def _table(rooms: Iterable[dict[str, Any]]) -> Any:
+def _check_target(path: Path) -> None:
+    if path.is_dir():
+        raise InvalidRequest(f"{path} is a folder; name a file", hint=f"such as -o {path / 'notebook.ipynb'}")
+    if not path.parent.is_dir():
+        raise InvalidRequest(f"the folder {path.parent} does not exist", hint="make it, or write elsewhere")
+
+
+@contextlib.contextmanager
+def _missing_named(notebook: str) -> Iterator[None]:
+    """The daemon knows an id where its caller gave a name."""
+    from runtimed import paths
+
+    try:
+        yield
+    except NotebookNotFound as exc:
+        if paths.notebook_id_of(notebook, Path.cwd()).path is not None:
+            raise NotebookNotFound(exc.message, hint="check the path") from exc
+        raise NotebookNotFound(
+            f"There is no notebook {notebook!r}", hint="runt notebooks lists those that are loaded"
+        ) from exc
+
+
+# ------------------------------------------------------------------ how a room is shown
+
+
+def _described(room: RoomInfo) -> dict[str, Any]:
+    """For programs: what it is called and where it lies, apart; null where there is nothing."""
+    return {
+        "id": room.notebook_id,
+        "name": room.name,
+        "path": room.notebook_path,
+        "active_peers": room.active_peers,
+        "has_kernel": room.has_kernel,
+        "kernel_type": room.kernel_type,
+        "kernel_status": room.kernel_status,
+        "env_source": room.env_source,
+    }
+
+
+def _table(rooms: Sequence[RoomInfo]) -> Any:
     shown = console.table("notebook", "kernel", "status", "environment", "peers", "file")
     for room in rooms:
-        kernel = room.get("kernel_type") or "?" if room["has_kernel"] else "-"
         shown.add_row(
-            room["notebook_id"],
-            kernel,
-            room.get("kernel_status") or "-",
-            room.get("env_source") or "-",
-            str(room["active_peers"]),
-            room.get("path") or "-",
+            room.name or room.notebook_path or room.notebook_id,
+            room.kernel_type or "?" if room.has_kernel else "-",
+            _status(room),
+            room.env_source or "-",
+            str(room.active_peers),
+            (room.notebook_path if room.name else None) or "-",
         )
     return shown
+
+
+def _status(room: RoomInfo) -> str:
+    if room.has_kernel:
+        return room.kernel_status or "live"
+    return "live" if room.active_peers else "loaded"
