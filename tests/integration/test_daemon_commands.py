@@ -62,8 +62,8 @@ def test_a_day_in_the_life(socket_path: Path):
     status = json.loads(runt("daemon", "status", "--json").stdout)
     assert (status["running"], status["pid"], status["rooms"]) == (True, first, [])
     assert "pools" in status
-    assert runt("notebooks").stdout == "no notebook is live\n"
-    assert runt("daemon", "flush").stdout == "flushed\n"
+    assert runt("notebooks").stdout == "no notebook is loaded\n"
+    assert runt("daemon", "flush").stdout.startswith("flushed: ")
 
     assert runt("daemon", "restart").returncode == 0
     assert pid_of(socket_path) != first
@@ -123,7 +123,9 @@ def test_a_second_daemon_in_the_foreground_names_the_first(socket_path: Path):
         _, err = second.communicate(timeout=30)
 
     assert second.returncode == 1
-    assert str(pid_of(socket_path)) in err
+    assert f"A daemon runs already (pid {pid_of(socket_path)})" in err
+    assert "runt daemon restart" in err
+    assert "--socket" in err
     assert "Traceback" not in err
 
 

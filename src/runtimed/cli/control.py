@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from runtimed.cli import console
-from runtimed.errors import DaemonError, NotAvailable
+from runtimed.errors import DaemonError, NotAvailable, RuntimedError
 
 if TYPE_CHECKING:
     import psutil
@@ -38,8 +40,9 @@ def stop() -> None:
     if not info:
         console.say("not running")
         return
-    _end(_ours(info, "stop"))
-    console.say("stopped")
+    kernels = _kernels(_ours(info, "stop"))
+    _end(info)
+    console.say("stopped" + (f"; {_counted(kernels, 'kernel')} ended with it" if kernels else ""))
 
 
 @app.command()
@@ -85,12 +88,12 @@ def logs(
 
 @app.command()
 def flush() -> None:
-    """Throw away the environments held ready and make new ones."""
+    """Have the next kernel start ask the package index anew, instead of taking the environment made last."""
     from runtimed import DaemonClient
 
     _ours(_running(), "flush")
     DaemonClient().flush_pool()
-    console.say("flushed")
+    console.say("flushed: the next kernel start asks the package index anew")
 
 
 @app.command()
@@ -172,12 +175,38 @@ def _described(info: dict[str, Any] | None) -> str:
 
 def _show_status(info: dict[str, Any], pools: dict[str, Any], rooms: list[dict[str, Any]]) -> None:
     console.say(f"running: {_described(info)}")
-    console.say(f"since:   {info['started_at']}")
+    console.say(f"since:   {_local(info['started_at'])}")
     console.say(f"log:     {_log_path()}")
     console.say(f"rooms:   {len(rooms)}, with a kernel: {sum(bool(room['has_kernel']) for room in rooms)}")
     for kind in ("uv", "conda"):
-        error = pools.get(f"{kind}_error")
-        console.say(
-            f"{kind + ':':8} {pools[f'{kind}_available']} ready, {pools[f'{kind}_warming']} warming"
-            + (f", failing: {error}" if error else "")
-        )
+        if told := _pool(pools, kind):
+            console.say(f"{kind + ':':8} {told}")
+
+
+def _pool(pools: dict[str, Any], kind: str) -> str | None:
+    """What is held ready of a kind; None where there is nothing to say."""
+    error = pools.get(f"{kind}_error")
+    if error or any(pools.get(f"{kind}_{count}") for count in ("available", "warming", "pool_size")):
+        failing = f", failing: {error}" if error else ""
+        return f"{pools[f'{kind}_available']} ready, {pools[f'{kind}_warming']} warming{failing}"
+    return "none held ready; made when a kernel first needs one, and kept" if kind == "uv" else None
+
+
+def _local(moment: str) -> str:
+    try:
+        return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except ValueError:  # another daemon's own idea of a time
+        return moment
+
+
+def _kernels(info: dict[str, Any]) -> int:
+    """How many kernels will end with this daemon."""
+    from runtimed import DaemonClient
+
+    with contextlib.suppress(RuntimedError):  # a daemon too sick to count them can be stopped all the same
+        return sum(bool(room["has_kernel"]) for room in DaemonClient(info["socket_path"]).list_rooms())
+    return 0
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

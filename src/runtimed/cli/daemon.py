@@ -13,7 +13,7 @@ import typer
 
 from runtimed import paths
 from runtimed.cli import console
-from runtimed.errors import RuntimedError
+from runtimed.errors import CacheUnusable, DaemonError, RuntimedError
 from runtimed.settings import VERSION, Settings
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
@@ -59,7 +59,27 @@ def run(
         paths.check_bindable(settings.socket_path)
         from runtimed.daemon.app import run as serve  # everything heavy comes with it
 
-        raise typer.Exit(serve(settings))
+        with _first_named(settings):
+            code = serve(settings)
+        raise typer.Exit(code)
+
+
+@contextlib.contextmanager
+def _first_named(settings: Settings) -> Iterator[None]:
+    """Who comes second is told of the first, and what to do, instead of a lock."""
+    try:
+        yield
+    except CacheUnusable as exc:
+        if not isinstance(exc.__cause__, BlockingIOError):
+            raise
+        from runtimed.store.atomic import holder_of
+
+        holders = (holder_of(lock) for lock in (settings.lock_path, settings.cache_dir / "daemon.lock"))
+        pid = next((pid for pid in holders if pid and pid != os.getpid()), None)
+        raise DaemonError(
+            f"A daemon runs already (pid {pid or 'unknown'}) on {settings.socket_path} or in {settings.cache_dir}",
+            hint="replace it with: runt daemon restart; run another beside it with: --socket PATH",
+        ) from exc
 
 
 def _detach() -> None:

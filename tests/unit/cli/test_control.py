@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from functools import partial
@@ -51,6 +52,18 @@ def test_status_tells_people_what_runs(runt, socket_path: Path):
     assert "running: runtimed 0.1.0, pid 1" in ended.out
     assert "rooms:   1, with a kernel: 1" in ended.out
     assert "uv:      1 ready, 2 warming" in ended.out
+    assert re.search(r"since:   \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\n", ended.out)
+
+
+def test_status_is_silent_about_pools_that_hold_nothing(runt, socket_path: Path):
+    none = pool.PoolState(available=0, warming=0)
+    empty = HOLDS | {pool.Status: pool.Stats(state=pool.PoolStates(uv=none, conda=none, pixi=none))}
+
+    with scripted_daemon(socket_path, partial(ours, others=empty)):
+        said = runt("daemon", "status").out
+
+    assert "uv:      none held ready" in said
+    assert "conda" not in said
 
 
 def test_status_tells_programs_the_same(runt, socket_path: Path):
@@ -72,7 +85,9 @@ def test_a_foreign_daemon_is_named_and_left_alone(runt, socket_path: Path, comma
     assert not {type(request) for request in heard} & {pool.Shutdown, pool.FlushPool}
 
 
-def test_stopping_waits_until_the_process_has_ended(runt, socket_path: Path):
+@pytest.mark.parametrize(("kernels", "said"), [(0, "stopped\n"), (2, "stopped; 2 kernels ended with it\n")])
+def test_stopping_waits_until_the_process_has_ended(runt, socket_path: Path, kernels: int, said: str):
+    rooms = [pool.RoomInfo(notebook_id=str(n), active_peers=0, has_kernel=n < kernels) for n in range(3)]
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as daemon:
 
         def answer(request: pool.PoolRequest) -> pool.PoolResponse:
@@ -80,16 +95,16 @@ def test_stopping_waits_until_the_process_has_ended(runt, socket_path: Path):
                 daemon.communicate()
                 return pool.ShuttingDown()
             info = pool.DaemonInfo(daemon_version="0.1.0", protocol_version=4, pid=daemon.pid, started_at="now")
-            return ours(request, {pool.GetDaemonInfo: info})
+            return ours(request, {pool.GetDaemonInfo: info, pool.ListRooms: pool.RoomsList(rooms=rooms)})
 
         with scripted_daemon(socket_path, answer):
-            assert runt("daemon", "stop") == (0, "stopped\n", "")
+            assert runt("daemon", "stop") == (0, said, "")
         assert daemon.returncode is not None
 
 
 def test_flush_and_ping_go_through(runt, socket_path: Path):
     with scripted_daemon(socket_path, partial(ours, others=HOLDS)) as heard:
-        assert runt("daemon", "flush").out == "flushed\n"
+        assert runt("daemon", "flush").out.startswith("flushed: the next kernel start ")
         assert runt("daemon", "ping").out.startswith("pong in ")
 
     assert pool.FlushPool() in heard
