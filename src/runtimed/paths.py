@@ -77,7 +77,13 @@ def _home() -> Path:
 
 def _checkout(start: Path) -> Path:
     here = start.resolve()
-    return next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
+    for folder in (here, *here.parents):
+        if (folder / ".git").exists():
+            return folder
+    raise InvalidRequest(
+        f"RUNTIMED_DEV is set, and {here} is not in a checkout; set RUNTIMED_WORKSPACE_PATH",
+        hint="or unset RUNTIMED_DEV: your everyday daemon is meant then",
+    )
 
 
 def _digest(path: Path) -> str:
@@ -111,13 +117,22 @@ def check_socket_path(path: Path) -> Path:
 
 
 def check_bindable(path: Path) -> Path:
-    """Refuse to serve where nteract's own daemon is looked for."""
+    """Refuse to serve where nteract's own daemon is looked for, or in a folder that somebody misspelled.
+
+    Only our own folders are made; another's must exist, as nteract's clients want it too.
+    """
     if is_nteract_socket(path):
         raise DaemonError(
             f"{path} belongs to nteract's daemon; ours never serves there",
             hint="unset RUNTIMED_SOCKET_PATH, or set it to another path",
         )
-    return check_socket_path(path)
+    check_socket_path(path)
+    if path.parent.is_dir() or _absolute(path).is_relative_to(cache_root().resolve()):
+        return path
+    raise DaemonError(
+        f"There is no folder {path.parent} for the socket {path.name}",
+        hint="make the folder, or set RUNTIMED_SOCKET_PATH to a path in one that exists",
+    )
 
 
 def nteract_sockets() -> tuple[Path, ...]:

@@ -72,6 +72,14 @@ def test_a_named_workspace_is_dev_mode_too(home: Path, monkeypatch: pytest.Monke
     assert paths.default_socket_path().parents[1] == paths.cache_root() / "worktrees"
 
 
+def test_dev_mode_outside_a_checkout_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RUNTIMED_DEV", "1")
+    monkeypatch.chdir(home)
+
+    with pytest.raises(InvalidRequest, match="not in a checkout; set RUNTIMED_WORKSPACE_PATH"):
+        paths.default_socket_path()
+
+
 @pytest.mark.parametrize("text", ["", "0"])
 def test_dev_mode_is_off_unless_it_is_on(text: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("RUNTIMED_DEV", text)
@@ -101,8 +109,19 @@ def test_nteracts_default_sockets_are_never_bound():
             paths.check_bindable(path)
 
 
+def test_only_our_own_folders_are_made(home: Path, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(DaemonError, match=r"no folder .*/nodir") as caught:
+        paths.check_bindable(home / "nodir" / "x.sock")
+    assert caught.value.hint is not None
+
+    assert paths.check_bindable(home / "x.sock")
+    monkeypatch.setenv("RUNTIMED_CACHE_DIR", str(home / "not" / "yet"))
+    assert paths.check_bindable(paths.default_socket_path())
+
+
 def test_other_sockets_beside_nteracts_may_be_bound(home: Path):
     beside = paths.nteract_sockets()[0].with_name("mine.sock")
+    beside.parent.mkdir(parents=True)
 
     assert paths.check_bindable(beside) == beside
     assert paths.check_bindable(paths.default_socket_path()) == paths.default_socket_path()

@@ -75,8 +75,15 @@ def test_a_daemon_that_never_gets_ready_is_not_waited_for_for_ever(tmp_path: Pat
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(CacheUnusable, match="RUNTIMED_SOCKET_PATH"):
+    with pytest.raises(DaemonError, match="RUNTIMED_SOCKET_PATH"):
         ensure_daemon(tmp_path / "file" / "d.sock")
+
+
+def test_a_folder_that_is_not_there_is_named_and_not_made(tmp_path: Path):
+    with pytest.raises(DaemonError, match=r"no folder .*/nodir"):
+        ensure_daemon(tmp_path / "nodir" / "d.sock")
+
+    assert not (tmp_path / "nodir").exists()
 
 
 def test_a_log_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
