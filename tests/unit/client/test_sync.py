@@ -6,6 +6,7 @@ import asyncio
 import gc
 import inspect
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -110,10 +111,19 @@ def test_a_session_nobody_holds_lets_go_of_everything(served: StandIn) -> None:
     assert not thread.is_alive()
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A test run under nohup, or in a shell's background, has SIGINT ignored; this test is about the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_call_leaves_nothing_behind(served: StandIn) -> None:
     session = Session("mine", socket_path=served.socket_path)
     session.connect()
-    timer = threading.Timer(0.2, lambda: os.kill(os.getpid(), 2))
+    timer = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
 
     with pytest.raises(KeyboardInterrupt):
