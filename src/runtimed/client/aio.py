@@ -83,6 +83,7 @@ class AsyncSession:
     # ------------------------------------------------------------------ connection
 
     async def connect(self) -> None:
+        """Join the room now, instead of with the first call that needs it."""
         await self._membership.connect()
 
     async def close(self) -> None:
@@ -91,6 +92,7 @@ class AsyncSession:
         await asyncio.sleep(0)  # the transport closes its socket in the loop's next turn
 
     async def is_connected(self) -> bool:
+        """Whether the room is joined and its socket alive; asking does not connect."""
         return self._membership.current is not None
 
     async def path(self) -> str | None:
@@ -120,19 +122,24 @@ class AsyncSession:
         return await kernels.launch(await self._seat(), kernel_type, env_source, notebook_path)
 
     async def shutdown_kernel(self) -> None:
+        """End the kernel for everybody in the room: its variables are lost, cells and outputs stay."""
         await kernels.shutdown(await self._seat())
 
     async def interrupt(self) -> None:
+        """Raise KeyboardInterrupt in the running cell; what its sender queued behind it is cancelled."""
         await kernels.interrupt(await self._seat())
 
     async def restart_kernel(self) -> None:
+        """End the kernel and start another in the same environment; NoKernel if there is none."""
         await kernels.restart(await self._seat())
 
     async def kernel_started(self) -> bool:
+        """Whether the room has a kernel that runs, whoever started it."""
         seat = self._membership.current
         return seat is not None and kernels.is_running(seat)
 
     async def env_source(self) -> str | None:
+        """Where the kernel's packages come from, such as ``uv:prewarmed``; None if there never was one."""
         seat = self._membership.current
         return kernels.describe(seat.runtime)["env_source"] if seat else None
 
@@ -145,6 +152,7 @@ class AsyncSession:
             "daemon": str(seat.blobs.socket_path),
             "connected": seat.alive,
             **kernels.describe(seat.runtime),
+            **await self._working_dir(seat),
         }
 
     # ------------------------------------------------------------------ cells
@@ -158,6 +166,7 @@ class AsyncSession:
         await cells.set_source(await self._seat(), cell_id, source, longest=self._longest)
 
     async def get_cell(self, cell_id: str) -> Cell:
+        """The cell as it stands, with the outputs of its last execution."""
         return await results.read_cell(await self._seat(), cell_id)
 
     async def get_cells(self) -> list[Cell]:
@@ -170,6 +179,7 @@ class AsyncSession:
         ]
 
     async def delete_cell(self, cell_id: str) -> None:
+        """Remove the cell and its outputs; variables that it made stay in the kernel."""
         await cells.delete_cell(await self._seat(), cell_id)
 
     # ------------------------------------------------------------------ execution
@@ -195,14 +205,17 @@ class AsyncSession:
         return await executions.queue_cell(await self._seat(), cell_id)
 
     async def wait_execution(self, execution_id: str, timeout_secs: float | None = 60.0) -> ExecutionResult:
+        """Wait for an execution that anybody queued; ExecutionTimeout as in ``run``."""
         return await executions.wait(await self._seat(), execution_id, timeout_secs)
 
     # ------------------------------------------------------------------ the notebook
 
     async def set_metadata(self, key: str, value: str) -> None:
+        """Put a value into the notebook's metadata; it is kept in the .ipynb file."""
         await cells.set_metadata(await self._seat(), key, value)
 
     async def get_metadata(self, key: str) -> str | None:
+        """The value that the notebook's metadata has there; None if there is none."""
         return (await self._seat()).notebook.get_metadata(key)
 
     async def save(self, path: str | Path | None = None) -> str:
@@ -215,6 +228,12 @@ class AsyncSession:
 
     async def _seat(self) -> Seat:
         return await self._membership.seat()
+
+    async def _working_dir(self, seat: Seat) -> dict[str, str]:
+        """Where the kernel works: beside the file; of a notebook without one only a daemon of ours tells."""
+        path, told = await self.path(), (seat.info.runtimed or {}).get("working_dir")
+        found = str(Path(path).parent) if path else told
+        return {"working_dir": found} if isinstance(found, str) else {}
 
     async def _end_kernel_if_alone(self) -> None:
         seat = self._membership.current

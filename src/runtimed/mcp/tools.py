@@ -11,11 +11,14 @@ from pydantic import Field
 
 from runtimed import paths
 from runtimed.client.admin import DaemonClient
+from runtimed.client.aio import AsyncSession
 from runtimed.errors import DaemonNotRunning, ExecutionTimeout
 from runtimed.mcp.connection import Connection, notebook_named
 from runtimed.mcp.progress import told
 from runtimed.mcp.render import Reading, answer, answer_text
 from runtimed.models import ExecutionResult
+
+NEW_KERNEL: Final = "a new kernel was started; variables of the last one are gone"
 
 CellId: TypeAlias = Annotated[str, Field(description="The cell's id, as create_cell or get_all_cells gave it.")]
 Source: TypeAlias = Annotated[
@@ -147,8 +150,9 @@ class Tools:
         An error raised by the code is a result: success is false, and error has the traceback.
         """
         async with self._connection.use() as session:
+            note = await _note_of_start(session)
             result = await told(ctx, session, _so_far(session.execute_cell(cell_id, timeout_secs)))
-        return _executed(result)
+        return _executed(result, note)
 
     async def run_code(
         self,
@@ -161,8 +165,9 @@ class Tools:
         An error raised by the code is a result: success is false, and error has the traceback.
         """
         async with self._connection.use() as session:
+            note = await _note_of_start(session)
             result = await told(ctx, session, _so_far(session.run(code, timeout_secs)))
-        return _executed(result)
+        return _executed(result, note)
 
 
 async def rooms() -> list[dict[str, Any]]:
@@ -248,9 +253,20 @@ async def _so_far(work: Awaitable[ExecutionResult]) -> ExecutionResult:
         return late.result
 
 
-def _executed(result: ExecutionResult) -> CallToolResult:
+def _executed(result: ExecutionResult, note: dict[str, str]) -> CallToolResult:
     reading = Reading()
-    return reading.answer(reading.execution(result))
+    return reading.answer(reading.execution(result) | note)
+
+
+async def _note_of_start(session: AsyncSession) -> dict[str, str]:
+    """What an agent must hear when running code starts a kernel where there was one before.
+
+    Only then are the cells looked at: a kernel that never ran any has left no variables behind.
+    """
+    if (await session.kernel_status())["status"] not in ("shutdown", "error"):
+        return {}
+    ran = any(cell.execution_count is not None for cell in await session.get_cells())
+    return {"note": NEW_KERNEL} if ran else {}
 
 
 def _not_applied(kernel: Any, kernel_type: str, env_source: str) -> dict[str, str]:

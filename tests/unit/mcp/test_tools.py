@@ -160,6 +160,46 @@ async def test_running_code_makes_a_cell(connected: Agent) -> None:
     assert said["outputs"][0]["data"] == {"text/plain": "2"}
 
 
+async def test_the_first_kernel_of_a_notebook_is_nothing_to_note(connected: Agent) -> None:
+    assert "note" not in await connected.answer("run_code", code="1+1")
+    assert "note" not in await connected.answer("run_code", code="1+1")
+
+
+async def test_a_kernel_that_takes_anothers_place_is_noted_once(connected: Agent) -> None:
+    cell_id = (await connected.answer("run_code", code="1+1"))["cell_id"]
+    await connected.answer("shutdown_kernel")
+
+    noted = await connected.answer("execute_cell", cell_id=cell_id)
+
+    assert noted["note"] == "a new kernel was started; variables of the last one are gone"
+    assert noted["success"] is True
+    assert "note" not in await connected.answer("run_code", code="1+1")
+
+
+async def test_a_kernel_that_was_lost_with_the_daemon_is_noted(connected: Agent, daemon: StandIn) -> None:
+    await connected.answer("run_code", code="1+1")
+    await connected.answer("disconnect_notebook")
+    await daemon.kill()
+    await daemon.start()
+    await connected.answer("connect_notebook", notebook_id="shared")
+
+    assert "variables of the last one are gone" in (await connected.answer("run_code", code="1+1"))["note"]
+
+
+async def test_a_last_kernel_that_ran_nothing_is_not_missed(connected: Agent) -> None:
+    await connected.answer("start_kernel")
+    await connected.answer("shutdown_kernel")
+
+    assert "note" not in await connected.answer("run_code", code="1+1")
+
+
+async def test_the_status_tells_where_a_files_kernel_works(agent: Agent, daemon: StandIn, tmp_path: Path) -> None:
+    said = await agent.answer("connect_notebook", path=str(tmp_path / "a.ipynb"))
+
+    assert said["working_dir"] == str(tmp_path)
+    assert (await agent.answer("get_kernel_status"))["working_dir"] == str(tmp_path)
+
+
 async def test_an_error_in_the_code_is_a_result(connected: Agent) -> None:
     said = await connected.answer("run_code", code="fail")
 
