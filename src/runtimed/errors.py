@@ -31,8 +31,8 @@ RuntimedError
     ├── FileConflict             the file changed under us; nothing was overwritten
     └── CacheUnusable            full, read-only or locked
 
-An error inside a cell is data, not one of these. They become wire errors in ``daemon/peer`` only,
-and errors again in ``client/link`` only.
+An error inside a cell is data, not one of these. They become wire errors in ``room`` and ``daemon/control``
+(``wire/responses.error_of``), and errors again in ``client/answers``.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from runtimed.environments.prepare import flush
 from runtimed.errors import NotAvailable, NotebookNotFound, RemoteProtocolError, RuntimedError
 from runtimed.wire import pool as wire
 from runtimed.wire.frames import encode_untyped
+from runtimed.wire.handshake import OURS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +44,7 @@ class Control:
         settings = self._services.settings
         match request:
             case wire.Ping():
-                ours = {"version": 1, "log_path": str(settings.log_path)}
+                ours = {**OURS, "log_path": str(settings.log_path)}
                 return wire.Pong(protocol_version=4, daemon_version=settings.daemon_version, runtimed=ours)
             case wire.GetDaemonInfo():
                 return self._info()

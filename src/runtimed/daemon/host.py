@@ -10,12 +10,12 @@ import asyncio
 import contextlib
 import logging
 import time
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtimed.daemon.runner import KernelRunner
 from runtimed.daemon.saver import Paths, Saver
+from runtimed.daemon.services import new_id
 from runtimed.daemon.story import Story
 from runtimed.errors import CacheUnusable, DocumentPoisoned, RuntimedError, StorageError
 from runtimed.room import effects as do
@@ -61,7 +61,7 @@ class RoomHost:
         self._compacting: dict[str, asyncio.Task[None]] = {}
         self._leaving = False  # nobody is let in any more
         self._closed = False  # nothing happens here any more
-        self.room = Room(folder.load(services.pool), new_id=_new_id, path=folder.record.path)
+        self.room = Room(folder.load(services.pool), new_id=new_id, path=folder.record.path)
         self.runner = KernelRunner(services, folder.path, self.tell, self.working_dir)
         self.saver = Saver(self, paths)
         self._perform(self.room.wake())
@@ -288,7 +288,7 @@ class RoomHost:
         try:
             response = await self._asked(effect.request)
         except RuntimedError as error:
-            response = wire.Error(error=error.message, code=error.code, hint=error.hint)
+            response = wire.error_of(error)
         self.tell(events.Answered(effect.peer_id, effect.request_id, response))
 
     async def _asked(self, request: wire.Request) -> wire.Response:
@@ -323,7 +323,3 @@ class RoomHost:
             log.error("room %s cannot be kept: %s", self.notebook_id, again)
             # Nothing is logged behind a gap: with no log open the next change fails too, and has all this tried again.
             self.folder.close()
-
-
-def _new_id() -> str:
-    return str(uuid.uuid4())

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from runtimed.daemon.services import new_id
 from runtimed.errors import (
     CacheUnusable,
     FileConflict,
@@ -155,7 +156,7 @@ class Saver:
 
     def _plan(self, text: str) -> tuple[list[LoadStep], Sequence[str]]:
         parsed = examine(text)
-        return list(plan_import(parsed.notebook, place=self._services.place, new_id=_new_id)), parsed.repairs
+        return list(plan_import(parsed.notebook, place=self._services.place, new_id=new_id)), parsed.repairs
 
     # Saving
 
@@ -184,7 +185,7 @@ class Saver:
             response = await self._saved(effect.path)
         except Exception as error:
             log.exception("%s could not be saved", self._host.room.path)
-            response = wire.Error(error=f"The notebook could not be saved: {error!r}", code=InternalError.code)
+            response = wire.error_of(InternalError(f"The notebook could not be saved: {error!r}"))
         if effect.peer_id is not None and effect.request_id is not None:
             self._host.tell(events.Answered(effect.peer_id, effect.request_id, response))
         self._tell_issue()
@@ -218,7 +219,7 @@ class Saver:
     async def _saved(self, asked: str | None) -> wire.Response:
         async with self._turn:
             if self._closed:
-                return wire.Error(error="The notebook is closed", code=NotebookNotFound.code)
+                return wire.error_of(NotebookNotFound("The notebook is closed"))
             self._cancel_timer()
             self._touched_at = None
             try:
@@ -232,7 +233,7 @@ class Saver:
                     self._issue = events.SaveBlocked("source_conflict", str(error))
                 return _blocked(path, wire.SourceConflict(message=str(error)))
             except InvalidRequest as error:
-                return wire.Error(error=error.message, code=error.code, hint=error.hint)
+                return wire.error_of(error)
             except RuntimedError as error:
                 self._issue = events.SaveBlocked("io", str(error))
                 self._save_at(asyncio.get_running_loop().time() + TRY_AGAIN)
@@ -348,7 +349,7 @@ class Saver:
             heads=heads,
             actor=f"runtimed:file:{uuid.uuid4().hex[:8]}",
             place=self._services.place,
-            new_id=_new_id,
+            new_id=new_id,
         )
         self._host.tell(events.ChangedOutside(merged.changes, merged.steps))
         log.info("%s was changed outside; its changes are merged", self._host.room.path)
@@ -394,7 +395,3 @@ def _blocked(path: Path, reason: wire.SaveBlock) -> wire.NotebookSaveBlocked:
 
 def _hex(heads: Sequence[bytes]) -> list[str]:
     return [head.hex() for head in heads]
-
-
-def _new_id() -> str:
-    return str(uuid.uuid4())

@@ -41,7 +41,6 @@ SYNC_FRAMES = frozenset(
         FrameType.COMMENTS_DOC_SYNC,
     }
 )
-CAPABILITIES: dict[str, Any] = {"version": 1}
 
 
 def bind(path: Path) -> socket.socket:
@@ -145,7 +144,7 @@ class Server:
             "connection_scope": "owner",
             "comments_doc_id": f"comments:local-room:{host.notebook_id}",
             "comments_notebook_ref": wire.CommentsNotebookRef(kind="local_room", room_id=host.notebook_id),
-            "runtimed": CAPABILITIES,
+            "runtimed": wire.OURS,
         }
         if isinstance(handshake, wire.NotebookSync):
             return wire.ProtocolCapabilities(**common)
@@ -237,7 +236,7 @@ def _refusal(error: RuntimedError) -> wire.ConnectionInfo:
         cell_count=0,
         needs_trust_approval=False,
         error=error.message,
-        runtimed={**CAPABILITIES, "code": error.code, "hint": error.hint},
+        runtimed={**wire.OURS, "code": error.code, "hint": error.hint},
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,11 @@ class Services:
             log.error("an output of %d bytes is lost: %s", len(value), error)
             note = f"[an output of {len(value)} bytes could not be stored: {error}]"
             return {"inline": json.dumps(note) if is_json(mime) else note, "form": TEXT}
+
+
+def new_id() -> str:
+    """Of an execution, an output, a cell that came without one."""
+    return str(uuid.uuid4())
 
 
 async def _supervised(work: Coroutine[Any, Any, None]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Literal
 
-from runtimed.errors import CellNotFound, InvalidRequest, RequestError
+from runtimed.errors import CellNotFound, InvalidRequest, NoKernel, RequestError
 from runtimed.room import events
 from runtimed.room.effects import Effect, ExecuteOnKernel, InterruptKernel, LaunchKernel, ShutdownKernel, Touched
 from runtimed.room.queue import Execution, ExecutionQueue
@@ -126,7 +126,7 @@ class Executions:
         self._record.kernel(lifecycle="Error", activity="", error_reason=error.code, error_details=str(error))
         self._record.progress(None)
         for address in self._launching:
-            self._answer(address, wire.Error(error=error.message, code=error.code, hint=error.hint))
+            self._answer(address, wire.error_of(error))
         self._launching.clear()
         return self._abandon(f"no kernel could be started: {error.message}")
 
@@ -145,7 +145,7 @@ class Executions:
             return []
         self.kernel = "stopping"
         for waiting in self._launching:
-            self._answer(waiting, wire.Error(error="The kernel was shut down while it started", code="no_kernel"))
+            self._answer(waiting, wire.error_of(NoKernel("The kernel was shut down while it started")))
         self._launching.clear()
         if address:
             self._stopping.append(address)

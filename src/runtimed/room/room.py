@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runtimed.errors import InvalidRequest, ProtocolError, RemoteProtocolError, RequestError, RuntimedError
+from runtimed.errors import (
+    InvalidRequest,
+    NotAvailable,
+    ProtocolError,
+    RemoteProtocolError,
+    RequestError,
+    RuntimedError,
+)
 from runtimed.room import events
 from runtimed.room.documents import LOGGED, Documents
 from runtimed.room.effects import Append, AskKernel, Drop, Effect, Reload, SaveFile, Send, SendComm, Touched, Unpark
@@ -309,7 +316,7 @@ class Room:
             self.peers.owed.add(peer_id)
 
     def _fail(self, address: tuple[str, str], error: RuntimedError) -> None:
-        self._answer(address, wire.Error(error=error.message, code=error.code, hint=error.hint))
+        self._answer(address, wire.error_of(error))
 
     # The file
 
@@ -369,4 +376,4 @@ def _is_comm(message: dict[str, Any]) -> bool:
 
 def _not_available(request: wire.Request) -> wire.Error:
     action = request.__struct_config__.tag
-    return wire.Error(error=f"This daemon does not serve {action} yet", code="not_available")
+    return wire.error_of(NotAvailable(f"This daemon does not serve {action} yet"))

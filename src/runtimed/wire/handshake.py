@@ -13,6 +13,7 @@ from runtimed.wire.messages import Label, Message, decode_json, encode_json
 
 HANDSHAKE_MAX: Final = 64 * KIB
 PROTOCOL: Final = f"v{VERSION}"
+OURS: Final = {"version": 1}  # what we say under ``runtimed``, here and in a pong: the peer is one of us
 
 _LENGTH = struct.Struct(">I")
 _JSON_AT = len(PREAMBLE) + _LENGTH.size

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from runtimed.wire.messages import Message, addressed, decode_json
+
+if TYPE_CHECKING:
+    from runtimed.errors import RuntimedError
 
 
 class _Response(Message, frozen=True, tag_field="result"):
@@ -21,6 +24,11 @@ class Error(_Response, frozen=True, tag="error"):
     error: str
     code: str | None = None  # ours: of errors.py
     hint: str | None = None  # ours: what to do next
+
+
+def error_of(error: RuntimedError) -> Error:
+    """The error as it is told to the peer that asked."""
+    return Error(error=error.message, code=error.code, hint=error.hint)
 
 
 class NoKernel(_Response, frozen=True, tag="no_kernel"):
