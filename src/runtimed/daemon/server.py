@@ -7,7 +7,6 @@ import getpass
 import logging
 import os
 import socket
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,32 +14,19 @@ import msgspec
 
 from runtimed.daemon.control import ControlReceiver, SettingsReceiver
 from runtimed.daemon.peer import Connection
-from runtimed.errors import DaemonError, InternalError, InvalidRequest, RemoteProtocolError, RuntimedError
+from runtimed.daemon.receiver import RoomReceiver
+from runtimed.errors import DaemonError, InternalError, InvalidRequest, RuntimedError
 from runtimed.paths import notebook_id_of
-from runtimed.room import events
 from runtimed.wire import handshake as wire
-from runtimed.wire.blobs import PutBlob, decode_put_blob
-from runtimed.wire.frames import Frame, FrameType, encode_frame, encode_untyped
-from runtimed.wire.requests import BlobStored, BlobUploadError, decode_request
+from runtimed.wire.frames import FrameType, encode_frame, encode_untyped
 
 if TYPE_CHECKING:
     from runtimed.daemon.control import Control
     from runtimed.daemon.host import RoomHost
     from runtimed.daemon.rooms import Rooms
     from runtimed.daemon.services import Services
-    from runtimed.wire.blobs import BlobHeader
 
 log = logging.getLogger(__name__)
-
-SYNC_FRAMES = frozenset(
-    {
-        FrameType.AUTOMERGE_SYNC,
-        FrameType.RUNTIME_STATE_SYNC,
-        FrameType.POOL_STATE_SYNC,
-        FrameType.COMMS_DOC_SYNC,
-        FrameType.COMMENTS_DOC_SYNC,
-    }
-)
 
 
 def bind(path: Path) -> socket.socket:
@@ -156,63 +142,6 @@ class Server:
             ephemeral=host.folder.record.ephemeral,
             notebook_path=host.room.path,
         )
-
-
-class RoomReceiver:
-    """A peer in a room: its frames become events."""
-
-    typed = True
-
-    def __init__(self, connection: Connection, host: RoomHost) -> None:
-        self.peer_id = str(uuid.uuid4())
-        self._connection = connection
-        self._host = host
-
-    def received(self, frames: list[Frame]) -> None:
-        try:
-            for frame in frames:
-                if self._connection.closed:
-                    break  # one of the frames before was its last
-                self._received(frame)
-        finally:
-            self._host.settle()
-
-    def writable(self) -> None:
-        self._host.settle()
-
-    def lost(self) -> None:
-        self._host.leave(self.peer_id)
-
-    def _received(self, frame: Frame) -> None:
-        kind, payload = frame
-        if kind in SYNC_FRAMES:
-            self._host.handle(events.Synced(self.peer_id, kind, payload))
-        elif kind == FrameType.REQUEST:
-            self._host.handle(events.Requested(self.peer_id, decode_request(payload)))
-        elif kind == FrameType.PRESENCE:
-            self._host.handle(events.PresenceSent(self.peer_id, payload, self._connection.heard_at))
-        elif kind == FrameType.PUT_BLOB:
-            self._host.services.start(self._put_blob(*decode_put_blob(payload)))
-        elif kind in (FrameType.RESPONSE, FrameType.BROADCAST, FrameType.SESSION_CONTROL):
-            raise RemoteProtocolError(f"a {FrameType(kind).name} frame, which only daemons send")
-        # Other types are newer than we are: skipped (PROTOCOL §2).
-
-    async def _put_blob(self, header: BlobHeader, data: memoryview) -> None:
-        answer: BlobStored | BlobUploadError
-        if not isinstance(header, PutBlob):
-            answer = BlobUploadError(reason={"kind": "unknown_upload"})
-        else:
-            answer = await asyncio.to_thread(self._store, header, bytes(data))
-        self._host.tell(events.Answered(self.peer_id, header.id, answer))
-
-    def _store(self, header: PutBlob, data: bytes) -> BlobStored | BlobUploadError:
-        try:
-            digest = self._host.services.blobs.put_upload(data, header.media_type)
-        except RuntimedError as error:
-            return BlobUploadError(reason={"kind": error.code, "message": str(error)})
-        if header.sha256 and header.sha256 != digest:
-            return BlobUploadError(reason={"kind": "hash_mismatch"})
-        return BlobStored(hash=digest, size=len(data), media_type=header.media_type)
 
 
 def _named(handshake: wire.CreateNotebook) -> tuple[str | None, str | None]:
