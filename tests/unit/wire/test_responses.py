@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtimed import errors
 from runtimed.errors import RemoteProtocolError
 from runtimed.wire.responses import (
     AllCellsQueued,
@@ -25,6 +26,7 @@ from runtimed.wire.responses import (
     SequenceExhausted,
     decode_response,
     encode_response,
+    error_of,
 )
 from unit.wire.strategies import messages
 
@@ -32,6 +34,12 @@ from unit.wire.strategies import messages
 @given(st.text(max_size=40), messages(Response))
 def test_every_response_comes_back_with_the_id_it_answers(id: str, response: Response) -> None:
     assert decode_response(encode_response(id, response)) == (id, response)
+
+
+def test_an_error_of_ours_is_told_with_its_code_and_its_hint() -> None:
+    told = error_of(errors.NoKernel("no kernel runs", hint="start one"))
+
+    assert told == Error(error="no kernel runs", code="no_kernel", hint="start one")
 
 
 @given(st.binary(max_size=80))
