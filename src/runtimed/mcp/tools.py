@@ -263,7 +263,7 @@ async def _note_of_start(session: AsyncSession) -> dict[str, str]:
 
     Only then are the cells looked at: a kernel that never ran any has left no variables behind.
     """
-    if (await session.kernel_status())["status"] not in ("shutdown", "error"):
+    if await session.kernel_started() or (await session.kernel_status())["status"] not in ("shutdown", "error"):
         return {}
     ran = any(cell.execution_count is not None for cell in await session.get_cells())
     return {"note": NEW_KERNEL} if ran else {}
