@@ -74,10 +74,11 @@ def _first_named(settings: Settings) -> Iterator[None]:
             raise
         from runtimed.store.atomic import holder_of
 
-        holders = (holder_of(lock) for lock in (settings.lock_path, settings.cache_dir / "daemon.lock"))
-        pid = next((pid for pid in holders if pid and pid != os.getpid()), None)
+        place, pid = f"on {settings.socket_path}", holder_of(settings.lock_path)
+        if pid == os.getpid():  # the socket is free; it is the folder that is taken
+            place, pid = f"in {settings.cache_dir}", holder_of(settings.cache_dir / "daemon.lock")
         raise DaemonError(
-            f"A daemon runs already (pid {pid or 'unknown'}) on {settings.socket_path} or in {settings.cache_dir}",
+            f"A daemon runs already (pid {pid or 'unknown'}) {place}",
             hint="replace it with: runt daemon restart; run another beside it with: --socket PATH",
         ) from exc
 
