@@ -145,7 +145,7 @@ class AsyncSession:
 
     async def kernel_status(self) -> dict[str, Any]:
         """What agents ask for: which notebook, which daemon, and what its kernel is doing."""
-        seat = await self._seat()
+        seat = await self._fresh_seat()
         return {
             "notebook_id": self.notebook_id,
             "path": await self.path(),
@@ -167,11 +167,11 @@ class AsyncSession:
 
     async def get_cell(self, cell_id: str) -> Cell:
         """The cell as it stands, with the outputs of its last execution."""
-        return await results.read_cell(await self._seat(), cell_id)
+        return await results.read_cell(await self._fresh_seat(), cell_id)
 
     async def get_cells(self) -> list[Cell]:
         """All cells, in the notebook's order."""
-        seat = await self._seat()
+        seat = await self._fresh_seat()
         return [
             await results.read_cell(seat, cell_id)
             for cell_id in seat.notebook.cell_ids()
@@ -216,7 +216,7 @@ class AsyncSession:
 
     async def get_metadata(self, key: str) -> str | None:
         """The value that the notebook's metadata has there; None if there is none."""
-        return (await self._seat()).notebook.get_metadata(key)
+        return (await self._fresh_seat()).notebook.get_metadata(key)
 
     async def save(self, path: str | Path | None = None) -> str:
         """Write the .ipynb file; the path it has."""
@@ -228,6 +228,12 @@ class AsyncSession:
 
     async def _seat(self) -> Seat:
         return await self._membership.seat()
+
+    async def _fresh_seat(self) -> Seat:
+        """The seat with all that has reached our socket: what another session was told is done shows here too."""
+        seat = await self._seat()
+        await asyncio.sleep(0)
+        return seat
 
     async def _working_dir(self, seat: Seat) -> dict[str, str]:
         """Where the kernel works: beside the file; of a notebook without one only a daemon of ours tells."""

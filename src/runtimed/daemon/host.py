@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtimed.daemon.runner import KernelRunner
-from runtimed.daemon.saver import Paths, Saver
+from runtimed.daemon.saver import Saver
 from runtimed.daemon.services import new_id
 from runtimed.daemon.story import Story
 from runtimed.errors import CacheUnusable, DocumentPoisoned, RuntimedError, StorageError
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runtimed.daemon.folder import RoomFolder
+    from runtimed.daemon.hosted import Paths
     from runtimed.daemon.peer import Connection
     from runtimed.daemon.services import Services
 
 log = logging.getLogger(__name__)
 
-PACE = 0.005  # seconds between two flushes to peers that are owed nothing (DESIGN §4)
+PACE = 0.005  # seconds between two flushes that nobody waits for (DESIGN §4)
 SOON = 0.02  # seconds until the kernel and its queue show how they stand
 REST = 0.25  # seconds until what nobody waits for gets a flush of its own
 TICK = 5.0  # seconds: presence is pruned, overdue requests are answered, idle peers are found
@@ -100,17 +101,14 @@ class RoomHost:
         self.settle()
 
     def settle(self) -> None:
-        """The end of a wake-up: peers that are owed something hear now, the others at their pace."""
+        """The end of a wake-up: if somebody waits everybody hears now, else a few milliseconds bring more."""
         self._mind_the_rest()
         if self._closed or not self.room.dirty:
             return
         since = self._loop.time() - self._flushed_at
-        if since >= PACE:
+        if since >= PACE or self.room.owes:
             self.flush()
-            return
-        if owed := self.room.owed:
-            self.handle(events.Flushed(only=owed, blocked=self._blocked()))
-        if self.room.dirty:
+        else:
             self._flush_within(PACE - since)
 
     def flush(self) -> None:

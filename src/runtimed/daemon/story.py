@@ -71,9 +71,8 @@ def _event(event: Event) -> str:
             return f"{peer_id[:8]} sent {FrameType(kind).name.lower()}"
         case events.Requested(peer_id, envelope):
             return f"{peer_id[:8]} asked for {_brief(envelope.request)}"
-        case events.Flushed(only, blocked):
-            told = "everybody was told" if only is None else f"{len(only)} were answered"
-            return told + (f", {len(blocked)} read too slowly" if blocked else "")
+        case events.Flushed(blocked):
+            return "everybody was told" + (f", but {len(blocked)} read too slowly" if blocked else "")
         case events.Reported(items):
             return "the kernel reported " + ", ".join(_report(item) for item in items)
     return _brief(event)

@@ -195,12 +195,11 @@ class Ticked:
 
 @dataclass(frozen=True, slots=True)
 class Flushed:
-    """Tell the peers. ``only`` names those that are owed an answer; None is everybody not ``blocked``.
+    """Tell the peers, but for those that are ``blocked``: they read too slowly and hear when they can.
 
     What is not urgent is written with ``soon`` (a moment has passed) or ``rest`` (all of it).
     """
 
-    only: frozenset[str] | None = None
     blocked: frozenset[str] = frozenset()
     soon: bool = False
     rest: bool = False

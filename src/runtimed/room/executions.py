@@ -47,6 +47,11 @@ class Executions:
             return "busy" if self._queue.running else "idle"
         return {"none": "not_started", "launching": "starting", "stopping": "shutdown"}[self.kernel]
 
+    def submitter(self, execution_id: str) -> str | None:
+        """Who asked for the execution that runs, if it is this one."""
+        running = self._queue.running
+        return running.submitted_by if running is not None and running.execution_id == execution_id else None
+
     def wake(self) -> None:
         """A new load of the documents: executions that nobody runs any more are ended, and so is their kernel."""
         runtime = self._documents.runtime

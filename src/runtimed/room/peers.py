@@ -142,6 +142,10 @@ class Peers:
     def anybody_stays(self) -> bool:
         return any(not peer.leaving for peer in self)
 
+    def owe_author(self, actor_label: str | None) -> None:
+        """Whoever wrote under this label waits; if nobody here did, everybody does."""
+        self.owed.update([p.peer_id for p in self if p.actor_label == actor_label] or self._peers)
+
     def owe_everybody(self) -> None:
         self.owed.update(self._peers)
 

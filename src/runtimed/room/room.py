@@ -69,9 +69,9 @@ class Room:
         return self.documents.uncommitted or any(peer.dirty for peer in self.peers)
 
     @property
-    def owed(self) -> frozenset[str]:
-        """Peers that wait for an answer or a receipt."""
-        return frozenset(self.peers.owed)
+    def owes(self) -> bool:
+        """Somebody waits for an answer or a receipt."""
+        return bool(self.peers.owed)
 
     def handle(self, event: events.Event) -> list[Effect]:
         """Let one thing happen; what is to be done about it, in order.
@@ -201,11 +201,11 @@ class Room:
     def _reported(self, event: events.Reported) -> list[Effect]:
         effects: list[Effect] = []
         for item in event.items:
-            effects += self.executions.report(item)
             if isinstance(item, events.ExecutionFinished):
-                self.peers.owe_everybody()
+                self.peers.owe_author(self.executions.submitter(item.execution_id))
             elif isinstance(item, events.CommReceived):
                 self._comm(item)
+            effects += self.executions.report(item)
         return effects
 
     def _comm(self, item: events.CommReceived) -> None:
@@ -226,12 +226,13 @@ class Room:
         effects: list[Effect] = [*self.documents.commit(soon=event.soon, rest=event.rest)]
         if self.documents.poisoned is not None:
             return [*effects, Reload(str(self.documents.poisoned))]
-        for peer in self.peers:
+        # Whoever waits for a receipt hears last: when it has it, the others have the change.
+        for peer in sorted(self.peers, key=lambda peer: peer.peer_id in self.peers.owed):
             if peer.peer_id in event.blocked:
                 effects += _given_up(peer)
-            elif (event.only is None or peer.peer_id in event.only) and (data := peer.drain()):
+            elif data := peer.drain():
                 effects.append(Send(peer.peer_id, data))
-        self.peers.owed -= self.peers.owed if event.only is None else event.only
+        self.peers.owed.clear()
         return effects
 
     # Requests

@@ -340,18 +340,19 @@ class TestKernel:
 
 
 class TestFlushing:
-    def test_only_those_that_are_owed_something_hear_at_once(self) -> None:
+    def test_whoever_waits_for_a_receipt_hears_after_the_others(self) -> None:
         network = Network()
         ann = network.join("ann")
         network.join("bob")
         ann.add_cell("c1", "x")
         for kind, payload in ann.frames():
             network.happen(events.Synced("ann", kind, payload))
+        assert network.room.owes
 
-        told = network.room.handle(events.Flushed(only=network.room.owed))
+        told = network.room.handle(events.Flushed())
 
-        assert [effect.peer_id for effect in told if isinstance(effect, do.Send)] == ["ann"]
-        assert network.room.dirty
+        assert [effect.peer_id for effect in told if isinstance(effect, do.Send)] == ["bob", "ann"]
+        assert not network.room.owes
 
     def test_a_blocked_peer_is_told_later_and_misses_nothing(self) -> None:
         network = Network()
