@@ -1,18 +1,16 @@
-"""A room and its file: opened in slices, saved when things settle, and never written over another program's work."""
+"""A room and its file: opened, saved when things settle, and never written over another program's work."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import uuid
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-from runtimed.daemon.services import new_id
+from runtimed.daemon.checkpoint import Checkpoint, hex_of
+from runtimed.daemon.opener import load
 from runtimed.errors import (
-    CacheUnusable,
     FileConflict,
     InternalError,
     InvalidRequest,
@@ -21,52 +19,21 @@ from runtimed.errors import (
     RuntimedError,
 )
 from runtimed.ipynb.export import export
-from runtimed.ipynb.load import LoadStep, plan_import
-from runtimed.ipynb.merge import merge
 from runtimed.ipynb.snapshot import Snapshot
-from runtimed.ipynb.text import dumps, empty, examine, parse
+from runtimed.ipynb.text import dumps, empty
 from runtimed.room import events
-from runtimed.store.atomic import refusals, write_atomic
-from runtimed.store.files import FileStamp, check_path, read_notebook, watch, write_notebook
+from runtimed.store.files import check_path, read_notebook, watch, write_notebook
 from runtimed.wire import requests as wire
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from runtimed.daemon.folder import RoomFolder
-    from runtimed.daemon.services import Services
+    from runtimed.daemon.hosted import Hosted, Paths
     from runtimed.room.effects import SaveFile
-    from runtimed.room.room import Room
+    from runtimed.store.files import FileStamp
 
 log = logging.getLogger(__name__)
 
 SETTLED_AT_LAST = 5  # times the autosave delay: a notebook that never settles is saved all the same
-SLICE_TIME = 0.008  # seconds of loading between two breaths of the loop
-BREATH = 6  # turns of the loop between two slices: to accept, read, think and answer takes one each
 TRY_AGAIN = 15.0  # seconds until a save that the disk refused is tried again
-BASE = "saved.ipynb"  # in the room's folder: the file as we last read or wrote it, to tell what others changed
-
-
-class Hosted(Protocol):
-    """The room whose file this is, as its host runs it."""
-
-    services: Services
-    folder: RoomFolder
-    room: Room
-
-    def handle(self, event: events.Event) -> None: ...
-    def tell(self, event: events.Event) -> None: ...
-    def flush(self) -> None: ...
-
-
-class Paths(Protocol):
-    """Which live room has which file."""
-
-    def owner_of(self, path: Path) -> str | None:
-        """The notebook id of the live room of this file."""
-
-    def moved(self, notebook_id: str, path: Path, *, left: Path | None) -> None:
-        """The notebook lives in another file from now on."""
 
 
 class Saver:
@@ -77,6 +44,7 @@ class Saver:
         self._paths = paths
         self._services = host.services
         self._folder = host.folder
+        self._checkpoint = Checkpoint(host, paths)
         self._turn = asyncio.Lock()  # one save or merge at a time
         self._timer: asyncio.TimerHandle | None = None
         self._touched_at: float | None = None
@@ -84,8 +52,6 @@ class Saver:
         self._issue: events.SaveBlocked | None = None  # why the file is behind, not yet told
         self._reported = False  # told, and not yet over
         self._closed = False
-        self._stamp: FileStamp | None = None
-        self._unkept_base: str | None = None  # what ``BASE`` ought to be, while the disk refuses it
         self._watching: tuple[Path, asyncio.Event] | None = None
         self._sequence = 0
 
@@ -115,48 +81,25 @@ class Saver:
     async def _open_missing(self) -> None:
         """A file that does not exist yet is made by the first save; one that was deleted, by the next."""
         if not self._folder.record.loaded:
-            await self._remember(dumps(empty()), None)
+            await self._checkpoint.keep(dumps(empty()), None)
         self._catch_up()
 
     async def _open_found(self, text: str, stamp: FileStamp) -> None:
         record = self._folder.record
         if not record.loaded:
-            await self._load(text)
-            await self._remember(text, stamp)
+            await load(self._host, text)
+            await self._checkpoint.keep(text, stamp)
             return
         if record.file_sha256 == stamp.sha256:
-            self._stamp = stamp
+            self._checkpoint.stamp = stamp
         else:
-            await self._take_in(text, stamp)
+            await self._checkpoint.take_in(text, stamp)
         self._catch_up()
 
     def _catch_up(self) -> None:
         """What the last daemon had no time to save."""
-        if _hex(self._host.room.documents.notebook.document.heads) != self._folder.record.exported_heads:
+        if self._checkpoint.is_behind:
             self.touch()
-
-    async def _load(self, text: str) -> None:
-        steps, repairs = await asyncio.to_thread(self._plan, text)
-        for repair in repairs:
-            log.info("%s: %s", self._host.room.path, repair)
-        loop, room = asyncio.get_running_loop(), self._host.room
-        position = 0
-        while position < len(steps):
-            until = loop.time() + SLICE_TIME
-            while position < len(steps) and loop.time() < until:
-                self._host.handle(events.CellsLoaded((steps[position],), last=position + 1 == len(steps)))
-                self._host.flush()
-                position += 1
-            if self._host.room is not room:  # loaded anew from its logs, which the disk refuses to complete
-                raise CacheUnusable(
-                    f"{room.path} cannot be opened: the cache folder takes no more", hint="free some space, try again"
-                )
-            for _ in range(BREATH):
-                await asyncio.sleep(0)
-
-    def _plan(self, text: str) -> tuple[list[LoadStep], Sequence[str]]:
-        parsed = examine(text)
-        return list(plan_import(parsed.notebook, place=self._services.place, new_id=new_id)), parsed.repairs
 
     # Saving
 
@@ -249,12 +192,12 @@ class Saver:
         """Write the notebook there; what another program put there meanwhile is merged first."""
         here = str(path) == self._host.room.path
         try:
-            return await self._write_once(path, self._stamp if here else None)
+            return await self._write_once(path, self._checkpoint.stamp if here else None)
         except FileConflict:
             if not here:
                 raise
-            await self._take_in(*await asyncio.to_thread(read_notebook, path))
-            return await self._write_once(path, self._stamp)
+            await self._checkpoint.take_in(*await asyncio.to_thread(read_notebook, path))
+            return await self._write_once(path, self._checkpoint.stamp)
 
     async def _write_once(self, path: Path, expected: FileStamp | None) -> wire.Response:
         self._host.flush()  # what is collected belongs into the file
@@ -263,24 +206,18 @@ class Saver:
         self._behind = False
         try:
             text = await asyncio.to_thread(self._text, Snapshot.take(documents.notebook, documents.runtime))
-            await asyncio.to_thread(self._announce, text, heads)
+            await asyncio.to_thread(self._checkpoint.announce, text, heads)
             stamp = await asyncio.to_thread(write_notebook, path, text, expected)
         except BaseException:
             self._behind = True
             raise
-        await self._remember(text, stamp, heads=heads, path=path)
+        await self._checkpoint.keep(text, stamp, heads=heads, path=path)
         await self._services.syncer.sync()
         self._sequence += 1
         self._reported = False
         self._host.tell(events.Saved(str(path), heads, datetime.now(UTC).isoformat(timespec="milliseconds")))
         self._watch(path)
-        return wire.NotebookSaved(path=str(path), exported_heads=_hex(heads), save_sequence=self._sequence)
-
-    def _announce(self, text: str, heads: Sequence[bytes]) -> None:
-        """Note what will be written: who finds it in the file, with us dead, knows it for ours and not another's."""
-        record = self._folder.record
-        record.writing_sha256, record.writing_heads = hashlib.sha256(text.encode()).hexdigest(), _hex(heads)
-        self._folder.write_record()
+        return wire.NotebookSaved(path=str(path), exported_heads=hex_of(heads), save_sequence=self._sequence)
 
     def _text(self, snapshot: Snapshot) -> str:
         return dumps(export(snapshot, snapshot, self._fetch))
@@ -300,7 +237,7 @@ class Saver:
         self._services.start(self._follow(path, stop))
 
     async def _follow(self, path: Path, stop: asyncio.Event) -> None:
-        async for stamp in watch(path, since=self._stamp, stop=stop):
+        async for stamp in watch(path, since=self._checkpoint.stamp, stop=stop):
             if stamp is None:
                 log.info("%s is gone; the next save makes it again", path)
             else:
@@ -312,8 +249,8 @@ class Saver:
             return
         try:
             text, stamp = await asyncio.to_thread(read_notebook, path)
-            if self._stamp is None or not stamp.same_content(self._stamp):
-                await self._take_in(text, stamp)
+            if self._checkpoint.stamp is None or not stamp.same_content(self._checkpoint.stamp):
+                await self._checkpoint.take_in(text, stamp)
             elif self._reported:
                 self.touch()  # it is ours again: a save says so
         except RuntimedError as error:
@@ -328,70 +265,6 @@ class Saver:
             self._reported = True
             self._host.tell(issue)
 
-    async def _take_in(self, text: str, stamp: FileStamp) -> None:
-        record = self._folder.record
-        if stamp.sha256 == record.writing_sha256:  # we wrote it, and did not come to note that
-            await self._remember(text, stamp, heads=[bytes.fromhex(head) for head in record.writing_heads])
-        else:
-            await self._merge(text, stamp)
-
-    async def _merge(self, text: str, stamp: FileStamp) -> None:
-        """Take in what another program wrote: its changes since the common base merge like a peer's."""
-        base = await asyncio.to_thread(self._base)
-        theirs = await asyncio.to_thread(parse, text)
-        self._host.flush()
-        notebook = self._host.room.documents.notebook
-        heads = [bytes.fromhex(head) for head in self._folder.record.exported_heads]
-        merged = merge(
-            notebook,
-            base,
-            theirs,
-            heads=heads,
-            actor=f"runtimed:file:{uuid.uuid4().hex[:8]}",
-            place=self._services.place,
-            new_id=new_id,
-        )
-        self._host.tell(events.ChangedOutside(merged.changes, merged.steps))
-        log.info("%s was changed outside; its changes are merged", self._host.room.path)
-        for kept in merged.kept:
-            log.warning("%s: %s", self._host.room.path, kept)
-        # The fork is what the file is; what the room did meanwhile stays apart, for the next merge to respect.
-        await self._remember(text, stamp, heads=[merged.changes[-1].hash] if merged.changes else heads)
-
-    def _base(self) -> dict[str, Any]:
-        if self._unkept_base is not None:
-            return parse(self._unkept_base)
-        try:
-            return parse((self._folder.path / BASE).read_text("utf-8"))
-        except FileNotFoundError as exc:
-            raise NotebookInvalid("what the file was before is not known any more") from exc
-
-    async def _remember(
-        self, text: str, stamp: FileStamp | None, *, heads: Sequence[bytes] | None = None, path: Path | None = None
-    ) -> None:
-        """The file and the room have met: this is the base that later changes are told from."""
-        record, left = self._folder.record, self._folder.record.path
-        self._stamp = stamp
-        self._unkept_base = text
-        record.loaded = True
-        record.file_sha256 = stamp.sha256 if stamp else None
-        record.exported_heads = _hex(self._host.room.documents.notebook.document.heads if heads is None else heads)
-        record.path = str(path) if path else left
-        with refusals("note what the file holds", kept="the file and the notebook are complete"):
-            await asyncio.to_thread(self._write_base, text)
-            if record.path is not None and record.path != left:
-                old = Path(left) if left else None
-                await asyncio.to_thread(self._paths.moved, record.notebook_id, Path(record.path), left=old)
-
-    def _write_base(self, text: str) -> None:
-        write_atomic(self._folder.path / BASE, text.encode(), durable=False)
-        self._folder.write_record()
-        self._unkept_base = None
-
 
 def _blocked(path: Path, reason: wire.SaveBlock) -> wire.NotebookSaveBlocked:
     return wire.NotebookSaveBlocked(path=str(path), reason=reason)
-
-
-def _hex(heads: Sequence[bytes]) -> list[str]:
-    return [head.hex() for head in heads]
