@@ -191,7 +191,11 @@ class RoomHost:
         self._expiry = self._loop.call_later(self.services.settings.keep_alive_secs, self._expired)
 
     def _expired(self) -> None:
-        if not self._connections:
+        if self._connections:
+            return
+        if self.room.executions.status == "busy":  # somebody left it at work
+            self._expire_later()
+        else:
             self.services.start(self.close())
 
     async def close(self) -> None:

@@ -130,7 +130,7 @@ class Server:
             "connection_scope": "owner",
             "comments_doc_id": f"comments:local-room:{host.notebook_id}",
             "comments_notebook_ref": wire.CommentsNotebookRef(kind="local_room", room_id=host.notebook_id),
-            "runtimed": wire.OURS,
+            "runtimed": {**wire.OURS, "working_dir": str(host.working_dir())},
         }
         if isinstance(handshake, wire.NotebookSync):
             return wire.ProtocolCapabilities(**common)
