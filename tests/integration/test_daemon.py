@@ -33,7 +33,7 @@ def test_of_daemons_started_at_once_one_serves_and_the_others_say_who(daemon: Da
     assert said.pop(serving)[1] == 0
     for words, code in said.values():
         assert code == 1
-        assert "in use" in words and str(serving) in words
+        assert "runs already" in words and str(serving) in words
         assert "Traceback" not in words
 
 
@@ -120,7 +120,7 @@ def test_rooms_are_exported_and_tell_their_story_on_the_command_line(daemon: Dae
         assert "joined as" in story and "everybody was told" in story
 
     unknown = runt("export", "never heard of")
-    assert (unknown.returncode, "no longer available" in unknown.stderr) == (1, True)
+    assert (unknown.returncode, "There is no notebook" in unknown.stderr) == (1, True)
 
 
 def test_a_room_without_anybody_leaves_with_its_kernel_and_comes_back_whole(
