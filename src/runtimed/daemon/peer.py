@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 OPENING_TIMEOUT = 10.0  # seconds for preamble and handshake (PROTOCOL §2.3)
 CLOSING_TIMEOUT = 5.0  # seconds for a peer to read what was written before its connection closes
+LINGER = 2.0  # seconds that a refused peer has to read why
 HIGH_WATER = 1 << 20  # bytes unsent from which on document frames wait
 OUTBOX_MAX = 256 << 20  # bytes unsent at which a peer that does not read is given up
 
@@ -35,6 +36,21 @@ class Receiver(Protocol):
 
     def lost(self) -> None:
         """The connection is gone; nothing more comes or goes."""
+
+
+class _Deaf:
+    """Serves a connection that is over."""
+
+    typed = True
+
+    def received(self, frames: list[Frame]) -> None:
+        pass
+
+    def writable(self) -> None:
+        pass
+
+    def lost(self) -> None:
+        pass
 
 
 class Connection(asyncio.Protocol):
@@ -74,6 +90,17 @@ class Connection(asyncio.Protocol):
         self._transport.write(data)
         if self._transport.get_write_buffer_size() > OUTBOX_MAX:
             self.close(f"has {OUTBOX_MAX >> 20} MiB unread")
+
+    def finish(self) -> None:
+        """Nothing more comes from us; what the peer still sends is passed over until it closes, or we do.
+
+        Closing at once, with something unread, would make the system throw away what we said last.
+        """
+        if self._transport is None or self._transport.is_closing():
+            return
+        self.attach(_Deaf())
+        self._transport.write_eof()
+        self._deadline = asyncio.get_running_loop().call_later(LINGER, self.close)
 
     def close(self, reason: str = "") -> None:
         if self._transport is None or self._transport.is_closing():

@@ -156,7 +156,7 @@ def _named(handshake: wire.CreateNotebook) -> tuple[str | None, str | None]:
 
 def _refuse(connection: Connection, handshake: wire.RoomHandshake, error: RuntimedError) -> None:
     connection.send(_bootstrap(handshake, _refusal(error)))
-    connection.close()
+    connection.finish()
 
 
 def _refusal(error: RuntimedError) -> wire.ConnectionInfo:

@@ -102,7 +102,7 @@ class LayerStore:
 
     def remember(self, identity: str, resolved: Resolved) -> None:
         path = self._resolved(identity)
-        between = path.with_suffix(f".{os.getpid()}.tmp")
+        between = path.with_suffix(f".{secrets.token_hex(4)}.tmp")  # threads of one process come here at once
         between.write_bytes(msgspec.json.encode(resolved))
         os.replace(between, path)
 

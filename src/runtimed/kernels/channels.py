@@ -137,7 +137,7 @@ class Channels:
 
     def _drain(self, channel: str, socket: zmq.Socket[bytes], batch: list[KernelMessage], until: float) -> bool:
         """Read into the batch; whether something may be left."""
-        for _ in range(BATCH_MAX):
+        while len(batch) < BATCH_MAX:
             if not _readable(socket):
                 return False
             try:
