@@ -32,6 +32,7 @@ class Control:
         self._services = services
         self._rooms = rooms
         self._stop = stop
+        self.start = services.start
         self.settings_document = _settings_document(services.settings.keep_alive_secs)
 
     async def answer(self, request: wire.PoolRequest) -> wire.PoolResponse:
@@ -103,14 +104,11 @@ class ControlReceiver:
         self._connection = connection
         self._control = control
         self._turn = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def received(self, frames: list[Frame]) -> None:
         for frame in frames:
             request = wire.decode_pool_request(frame.payload)
-            task = asyncio.get_running_loop().create_task(self._answer(request))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._control.start(self._answer(request))
 
     def writable(self) -> None:
         pass

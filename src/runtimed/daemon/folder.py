@@ -135,7 +135,10 @@ class RoomFolder:
             return made
         self.is_new = False
         try:
-            return _build(found, actor)
+            document = _build(found, actor)
+            if document.parked:  # a gap in our own log: what rests on it cannot be shown
+                log.error("room %s, %s: %d changes lost what they rest on", self.path.name, name, document.parked)
+            return document
         except DocumentCorrupt as error:
             found = journal.fall_back(str(error))
             return _build(found, actor)

@@ -91,6 +91,15 @@ class Connection(asyncio.Protocol):
         if self._transport.get_write_buffer_size() > OUTBOX_MAX:
             self.close(f"has {OUTBOX_MAX >> 20} MiB unread")
 
+    def hold(self) -> None:
+        """Read nothing more until ``release``: what came already has to be dealt with first."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def release(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
     def finish(self) -> None:
         """Nothing more comes from us; what the peer still sends is passed over until it closes, or we do.
 

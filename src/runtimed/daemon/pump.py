@@ -149,6 +149,8 @@ def weight(message: KernelMessage) -> int:
             return sum(map(len, content.get("traceback", ())))
         case "display_data" | "execute_result" | "update_display_data":
             return sum(_size(value) for value in content.get("data", {}).values())
+        case "comm_open" | "comm_msg":
+            return sum(map(len, message.buffers))
     return 0
 
 

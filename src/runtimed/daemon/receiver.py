@@ -27,6 +27,8 @@ SYNC_FRAMES = frozenset(
     }
 )
 
+UPLOADS_MAX = 4  # blobs of one peer that are being stored; then it is not read until one of them is
+
 
 class RoomReceiver:
     """Attached to one connection."""
@@ -37,6 +39,7 @@ class RoomReceiver:
         self.peer_id = new_id()
         self._connection = connection
         self._host = host
+        self._uploads = 0
 
     def received(self, frames: list[Frame]) -> None:
         try:
@@ -62,10 +65,22 @@ class RoomReceiver:
         elif kind == FrameType.PRESENCE:
             self._host.handle(events.PresenceSent(self.peer_id, payload, self._connection.heard_at))
         elif kind == FrameType.PUT_BLOB:
-            self._host.services.start(self._put_blob(*decode_put_blob(payload)))
+            self._host.services.start(self._uploaded(*decode_put_blob(payload)))
         elif kind in (FrameType.RESPONSE, FrameType.BROADCAST, FrameType.SESSION_CONTROL):
             raise RemoteProtocolError(f"a {FrameType(kind).name} frame, which only daemons send")
         # Other types are newer than we are: skipped (PROTOCOL §2).
+
+    async def _uploaded(self, header: BlobHeader, data: memoryview) -> None:
+        """One upload; with UPLOADS_MAX of them under way the peer is not read."""
+        self._uploads += 1
+        if self._uploads == UPLOADS_MAX:
+            self._connection.hold()
+        try:
+            await self._put_blob(header, data)
+        finally:
+            self._uploads -= 1
+            if self._uploads == UPLOADS_MAX - 1:
+                self._connection.release()
 
     async def _put_blob(self, header: BlobHeader, data: memoryview) -> None:
         answer: BlobStored | BlobUploadError

@@ -237,12 +237,16 @@ class Saver:
         self._services.start(self._follow(path, stop))
 
     async def _follow(self, path: Path, stop: asyncio.Event) -> None:
-        async for stamp in watch(path, since=self._checkpoint.stamp, stop=stop):
-            if stamp is None:
-                log.info("%s is gone; the next save makes it again", path)
-            else:
-                async with self._turn:
-                    await self._look(path)
+        try:
+            async for stamp in watch(path, since=self._checkpoint.stamp, stop=stop):
+                if stamp is None:
+                    log.info("%s is gone; the next save makes it again", path)
+                else:
+                    async with self._turn:
+                        await self._look(path)
+        except RuntimedError as error:
+            log.warning("%s is not watched until it is saved again: %s", path, error)
+            self._watching = None
 
     async def _look(self, path: Path) -> None:
         if self._closed:
