@@ -36,6 +36,7 @@ class Executions:
         self._record = Record(documents, new_id)
         self._counted: tuple[str, int] | None = None  # the last execution that told its number
         self._interrupt_due = False
+        self._behind_interrupt: frozenset[str] | None = None  # what waited when the running execution was interrupted
         self.kernel = "none"
         self.kernel_type = ""
         self.env_source = ""
@@ -161,6 +162,8 @@ class Executions:
         running = self._queue.running
         begun = running is None or (self._counted is not None and self._counted[0] == running.execution_id)
         asked_again = self._interrupt_due
+        # What is asked for from now on is meant for afterwards.
+        self._behind_interrupt = frozenset(self._queue.waiting_ids) if running else None
         self._interrupt_due = not begun
         return [InterruptKernel()] if begun or asked_again else []
 
@@ -281,8 +284,9 @@ class Executions:
         status = "cancelled" if item.status == "aborted" else "done" if ok else "error"
         self._record.status(item.execution_id, status, success=None if status == "cancelled" else ok)
         if not ok:  # what the same hand queued behind it would run on false premises
-            for waiting in self._queue.cancel(submitted_by=execution.submitted_by):
+            for waiting in self._queue.cancel(submitted_by=execution.submitted_by, among=self._behind_interrupt):
                 self._record.status(waiting.execution_id, "cancelled")
+        self._behind_interrupt = None
         effects = self._start_next()
         self._show_queue()
         return [*effects, Touched()]
@@ -290,7 +294,7 @@ class Executions:
     def _abandon(self, reason: str, *, died: bool = False) -> list[Effect]:
         """The kernel is gone: nothing waits for it any longer."""
         ran, waiting = self._queue.give_up()
-        self._interrupt_due = False
+        self._interrupt_due, self._behind_interrupt = False, None
         if ran is not None:
             if died:
                 self._record.died(ran.execution_id, reason)

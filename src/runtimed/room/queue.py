@@ -61,12 +61,14 @@ class ExecutionQueue:
         self.running = None
         return ended
 
-    def cancel(self, *, submitted_by: str | None = None) -> list[Execution]:
-        """Take the waiting executions out: all of them, or those of one submitter."""
+    def cancel(self, *, submitted_by: str | None = None, among: frozenset[str] | None = None) -> list[Execution]:
+        """Take the waiting executions out: all of them, or those of one submitter, or of these ids."""
         gone: list[Execution] = []
         kept: deque[Execution] = deque()
         for execution in self._waiting:
-            (gone if submitted_by in (None, execution.submitted_by) else kept).append(execution)
+            theirs = submitted_by in (None, execution.submitted_by)
+            listed = among is None or execution.execution_id in among
+            (gone if theirs and listed else kept).append(execution)
         self._waiting = kept
         return gone
 

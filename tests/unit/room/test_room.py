@@ -236,6 +236,20 @@ class TestInterrupting:
 
         assert len(network.take(do.InterruptKernel)) == 1
 
+    def test_what_is_asked_for_after_an_interrupt_runs(self, network: Network) -> None:
+        first, before = running(network, "forever()", "2")
+        ann = network.peers["ann"]
+        ann.ask(wire.InterruptExecution())
+        heads = ann.add_cell("after", "3")
+        request = ann.ask(wire.ExecuteCell("after"), heads=heads)
+        network.settle()
+        after = ann.responses[request].execution_id  # type: ignore[union-attr]
+
+        network.happen(events.Reported((events.ExecutionFinished(first, "error", 1),)))
+        network.settle()
+
+        assert [ann.runtime.status(e) for e in (first, before, after)] == ["error", "cancelled", "running"]
+
     def test_an_interrupt_that_came_too_late_does_not_hit_the_next_cell(self, network: Network) -> None:
         first, second = running(network, "", "2")
         network.peers["ann"].ask(wire.InterruptExecution())
