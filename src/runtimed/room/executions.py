@@ -212,7 +212,8 @@ class Executions:
         match item:
             case events.ExecutionStarted(execution_id, count):
                 self._count(execution_id, count)
-                return self.interrupt() if self._interrupt_due else []
+                due, self._interrupt_due = self._interrupt_due, False
+                return [InterruptKernel()] if due else []
             case events.OutputsChanged(execution_id, ops):
                 for op in ops:
                     self._record.output(execution_id, op)

@@ -245,6 +245,7 @@ class TestInterrupting:
         network.settle()
         after = ann.responses[request].execution_id  # type: ignore[union-attr]
 
+        network.happen(events.Reported((events.ExecutionStarted(first, 1),)))  # the signal goes out
         network.happen(events.Reported((events.ExecutionFinished(first, "error", 1),)))
         network.settle()
 
