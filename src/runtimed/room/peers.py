@@ -157,7 +157,7 @@ class Peers:
             DocumentPoisoned: the binding panicked; the room must be loaded anew.
         """
         replication = peer.replications[kind]
-        news = replication.receive(payload, check_author(peer.actor_label))
+        news = replication.receive(payload, check_author(peer.actor_label, self._documents[kind].actor))
         if kind is FrameType.AUTOMERGE_SYNC:
             peer.settle()
             # A receipt is due at once; the rest of the room can wait its few milliseconds.
@@ -173,18 +173,20 @@ class Peers:
 
 
 class check_author:
-    """Refuse changes under a name that is not the peer's: another principal's, or the daemon's own.
+    """Refuse changes under a name that is not the peer's: another principal's, or the one this load writes under.
 
     Labels are ``principal/operator``; any operator of the same principal will do, and so does a label
-    without a principal (a random actor id) in a local room (PROTOCOL §3 Identity).
+    without a principal in a local room (PROTOCOL §3 Identity): a random actor id, the frozen seed that an
+    older client begins with, and what the daemon wrote under an earlier load's name and a power cut took.
     """
 
-    def __init__(self, actor_label: str) -> None:
+    def __init__(self, actor_label: str, ours: str) -> None:
         self._principal = actor_label.partition("/")[0].encode()
+        self._ours = ours.encode()
 
     def __call__(self, change: ChangeHeader) -> None:
         principal, slash, _ = change.actor.partition(b"/")
         if slash and principal != self._principal:
             raise RemoteProtocolError(f"a change by another principal: {change.actor!r}")
-        if change.actor.startswith((b"runtimed:", b"nteract:")) or change.actor == b"runtimed":
+        if change.actor == self._ours:
             raise RemoteProtocolError(f"a change under a name of the daemon's: {change.actor!r}")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from runtimed.docs.crdt import ROOT, Document
 from runtimed.outputs.streams import PutOutput
 from runtimed.room import effects as do
 from runtimed.room import events
 from runtimed.wire import requests as wire
 from runtimed.wire.frames import FrameType
+from runtimed.wire.sync import encode_sync
 from unit.room.network import Network, new_documents
 
 
@@ -78,6 +80,16 @@ class TestSharing:
         assert "ann" in network.dropped
         assert "bob" not in network.dropped
         assert not bob.notebook.has("c1")
+
+    def test_an_older_clients_seed_is_let_in(self) -> None:
+        network = Network()
+        network.join("ann")
+        seed = Document.empty(actor="nteract:notebook-schema:v4")
+        [raw] = seed.commit(lambda tx: tx.put(ROOT, "schema_version", 4))
+
+        network.happen(events.Synced("ann", FrameType.AUTOMERGE_SYNC, encode_sync((), (), (), [raw])))
+
+        assert "ann" not in network.dropped
 
     def test_changes_to_the_runtime_state_are_stripped(self) -> None:
         network = Network()
