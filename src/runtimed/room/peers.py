@@ -188,5 +188,5 @@ class check_author:
         principal, slash, _ = change.actor.partition(b"/")
         if slash and principal != self._principal:
             raise RemoteProtocolError(f"a change by another principal: {change.actor!r}")
-        if change.actor == self._ours:
+        if change.actor in (self._ours, b"runtimed"):  # the latter is how nteract's daemon signs
             raise RemoteProtocolError(f"a change under a name of the daemon's: {change.actor!r}")
