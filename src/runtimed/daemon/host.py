@@ -262,6 +262,8 @@ class RoomHost:
                 self.services.start(self.saver.save(effect))
             case do.Unpark():
                 self.handle(events.Unparked())
+            case do.Complain(reason):
+                log.error("room %s: %s", self.notebook_id, reason)
             case do.Reload(reason):
                 raise DocumentPoisoned(reason)
 

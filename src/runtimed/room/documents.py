@@ -49,6 +49,7 @@ class Documents:
     _for_notebook: list[Write] = field(default_factory=list)
     _for_runtime: list[Write] = field(default_factory=list)
     poisoned: DocumentPoisoned | None = None
+    refused: list[RuntimedError] = field(default_factory=list)  # why writes of the last commit were left out
     _soon: list[Write] = field(default_factory=list)  # for the runtime state
     _later: list[Write] = field(default_factory=list)  # for the notebook
 
@@ -105,6 +106,7 @@ class Documents:
 
         After a panic of the binding ``poisoned`` says so: what was made until then is returned all the same.
         """
+        self.refused.clear()
         if soon or rest:
             self._for_runtime += self._soon
             self._soon = []
@@ -115,7 +117,7 @@ class Documents:
         made: list[Append] = []
         try:
             for name, document, writes in self._collected():
-                made += _commit(name, document, writes)
+                made += _commit(name, document, writes, self.refused)
         except DocumentPoisoned as error:
             self.poisoned = error
         return made
@@ -131,11 +133,11 @@ class Documents:
         made: list[Effect] = []
         for name, document, writes in self._collected():
             with contextlib.suppress(DocumentPoisoned):
-                made += _commit(name, document, writes)
+                made += _commit(name, document, writes, self.refused)
         return made
 
 
-def _commit(name: str, document: Document, writes: list[Write]) -> list[Append]:
+def _commit(name: str, document: Document, writes: list[Write], refused: list[RuntimedError]) -> list[Append]:
     if not writes:
         return []
     batch = writes.copy()
@@ -150,14 +152,15 @@ def _commit(name: str, document: Document, writes: list[Write]) -> list[Append]:
     except DocumentPoisoned:
         raise
     except RuntimedError:  # a value that no document takes: the others are not to suffer for it
-        changes = [change for write in batch for change in _alone(document, write)]
+        changes = [change for write in batch for change in _alone(document, write, refused)]
     return [Append(name, tuple(changes))] if changes else []
 
 
-def _alone(document: Document, write: Write) -> list[bytes]:
+def _alone(document: Document, write: Write, refused: list[RuntimedError]) -> list[bytes]:
     try:
         return document.commit(write)
     except DocumentPoisoned:
         raise
-    except RuntimedError:
+    except RuntimedError as error:
+        refused.append(error)
         return []

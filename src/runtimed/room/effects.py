@@ -90,6 +90,13 @@ class Unpark:
 
 
 @dataclass(frozen=True, slots=True)
+class Complain:
+    """Something of what happened could not be recorded: say so in the daemon's log."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reload:
     """A document is poisoned: load the room anew from its logs."""
 
@@ -113,6 +120,7 @@ Effect = (
     | SendComm
     | SaveFile
     | Unpark
+    | Complain
     | Reload
     | Touched
 )

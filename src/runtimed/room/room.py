@@ -19,7 +19,19 @@ from runtimed.errors import (
 )
 from runtimed.room import events
 from runtimed.room.documents import LOGGED, Documents
-from runtimed.room.effects import Append, AskKernel, Drop, Effect, Reload, SaveFile, Send, SendComm, Touched, Unpark
+from runtimed.room.effects import (
+    Append,
+    AskKernel,
+    Complain,
+    Drop,
+    Effect,
+    Reload,
+    SaveFile,
+    Send,
+    SendComm,
+    Touched,
+    Unpark,
+)
 from runtimed.room.executions import Executions
 from runtimed.room.loading import Loading
 from runtimed.room.peers import UNSAID_MAX, Peers
@@ -224,6 +236,7 @@ class Room:
     def _flush(self, event: events.Flushed) -> list[Effect]:
         """Commit what was collected, log it, tell the peers: in this order (DESIGN §5.2)."""
         effects: list[Effect] = [*self.documents.commit(soon=event.soon, rest=event.rest)]
+        effects += [Complain(f"a write was left out: {error}") for error in self.documents.refused]
         if self.documents.poisoned is not None:
             return [*effects, Reload(str(self.documents.poisoned))]
         # Whoever waits for a receipt hears last: when it has it, the others have the change.

@@ -31,6 +31,7 @@ def test_a_value_that_no_document_takes_costs_only_itself() -> None:
     [append] = documents.commit()
 
     assert len(append.changes) == 2
+    assert len(documents.refused) == 1
     kernel = documents.runtime.kernel()
     assert (kernel["name"], kernel["language"]) == ("before", "after")
 

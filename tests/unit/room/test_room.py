@@ -367,6 +367,14 @@ class TestKernel:
 
 
 class TestFlushing:
+    def test_a_write_that_no_document_takes_is_complained_of(self) -> None:
+        network = Network()
+        network.room.documents.in_runtime(lambda tx: tx.put(ROOT, "too large", 10**30))
+
+        network.happen(events.Flushed())
+
+        assert len(network.take(do.Complain)) == 1
+
     def test_whoever_waits_for_a_receipt_hears_after_the_others(self) -> None:
         network = Network()
         ann = network.join("ann")
