@@ -220,11 +220,15 @@ async def test_what_is_no_comm_message_is_refused(listener: Listener, header: ob
 
 
 async def test_a_kernel_that_prints_what_utf8_forbids_is_heard(listener: Listener) -> None:
-    status, text = await listener.run("print('a\\ud800b'); import sys; sys.stdout.flush()")
+    # ipykernel's own packer raises here, in its iopub thread, and every flush after it waits 10 s: other kernels send it.
+    await listener.run(
+        "import json\n"
+        "get_ipython().kernel.session.pack = lambda o: json.dumps(o, default=str, ensure_ascii=False)"
+        ".encode('utf-8', 'surrogatepass')"
+    )
 
-    assert status in ("ok", "error")
+    assert await listener.run("print('a\\ud800b', end='')") == ("ok", "a\ufffd\ufffd\ufffdb")
     assert await listener.run("1 + 1") == ("ok", "2")
-    assert text.isprintable() or "\n" in text
 
 
 def _state(process: psutil.Process, wanted: str) -> bool:
