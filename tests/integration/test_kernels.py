@@ -220,7 +220,7 @@ async def test_what_is_no_comm_message_is_refused(listener: Listener, header: ob
 
 
 async def test_a_kernel_that_prints_what_utf8_forbids_is_heard(listener: Listener) -> None:
-    # ipykernel's own packer raises here, in its iopub thread, and every flush after it waits 10 s: other kernels send it.
+    # ipykernel's own packer raises here, in its iopub thread, and each later flush waits 10 s; other kernels send it.
     await listener.run(
         "import json\n"
         "get_ipython().kernel.session.pack = lambda o: json.dumps(o, default=str, ensure_ascii=False)"

@@ -10,12 +10,13 @@ from runtimed.errors import RemoteProtocolError
 from runtimed.room.documents import WRITABLE_BY_PEERS
 from runtimed.wire.frames import FrameType, encode_frame
 from runtimed.wire.handshake import HostedBridgeStatus, InitialLoad, SyncStatus, encode_control
+from runtimed.wire.requests import encode_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runtimed.docs.crdt import Document
-    from runtimed.wire.requests import RequestEnvelope
+    from runtimed.wire.requests import RequestEnvelope, Response
     from runtimed.wire.sync import ChangeHeader
 
 # The order in which a newcomer is told of the documents (PROTOCOL §4).
@@ -138,6 +139,13 @@ class Peers:
     def leave(self, peer_id: str) -> bool:
         self.owed.discard(peer_id)
         return self._peers.pop(peer_id, None) is not None
+
+    def answer(self, address: tuple[str, str], response: Response) -> None:
+        """To whoever asked, by peer id and request id; if it has gone, to nobody."""
+        peer_id, request_id = address
+        if peer := self.get(peer_id):
+            peer.say(FrameType.RESPONSE, encode_response(request_id, response))
+            self.owed.add(peer_id)
 
     def anybody_stays(self) -> bool:
         return any(not peer.leaving for peer in self)

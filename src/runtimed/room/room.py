@@ -7,28 +7,18 @@ so that one wake-up of the daemon ends in one transaction a document and one wri
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from runtimed.errors import (
-    InvalidRequest,
-    NotAvailable,
-    ProtocolError,
-    RemoteProtocolError,
-    RequestError,
-    RuntimedError,
-)
+from runtimed.errors import ProtocolError, RemoteProtocolError
 from runtimed.room import events
 from runtimed.room.documents import LOGGED, Documents
 from runtimed.room.effects import (
     Append,
-    AskKernel,
     Complain,
     Drop,
     Effect,
     Reload,
-    SaveFile,
     Send,
-    SendComm,
     Touched,
     Unpark,
 )
@@ -36,14 +26,14 @@ from runtimed.room.executions import Executions
 from runtimed.room.loading import Loading
 from runtimed.room.peers import UNSAID_MAX, Peers
 from runtimed.room.presence import PresenceBoard
-from runtimed.wire import requests as wire
+from runtimed.room.requests import Requests
 from runtimed.wire.broadcasts import CommBroadcast, encode_broadcast
 from runtimed.wire.frames import CAPS, FrameType
 from runtimed.wire.handshake import InitialLoad
 from runtimed.wire.presence import decode_presence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from runtimed.docs.crdt import Transaction
     from runtimed.room.peers import Peer
@@ -59,7 +49,8 @@ class Room:
         self.documents = documents
         self.path = path
         self.peers = Peers(documents.by_frame())
-        self.executions = Executions(documents, answer=self._answer, new_id=new_id)
+        self.executions = Executions(documents, answer=self.peers.answer, new_id=new_id)
+        self.requests = Requests(documents, self.peers, self.executions)
         self.presence = PresenceBoard()
         self.loading = Loading(documents)
 
@@ -97,17 +88,17 @@ class Room:
             case events.Synced():
                 return self._synced(event)
             case events.Requested():
-                return self._requested(event)
+                return self.requests.take(event)
             case events.Reported():
                 return self._reported(event)
             case events.PresenceSent():
                 self._presence(event)
             case events.Unparked():
-                return self._unpark()
+                return self.requests.unpark()
             case events.Closing():
                 return self.executions.shutdown(None)
             case events.Answered():
-                self._answer((event.peer_id, event.request_id), event.response)
+                self.peers.answer((event.peer_id, event.request_id), event.response)
             case events.PeerJoined():
                 self._joined(event)
             case events.PeerLeft():
@@ -177,9 +168,7 @@ class Room:
     def _ticked(self, at: float) -> None:
         for peer_id, told in self.presence.expired(at):
             self._tell_others(peer_id, told)
-        for peer in self.peers:
-            for envelope in peer.overdue(at):
-                self._fail((peer.peer_id, envelope.id), RequestError("The changes this request needs never came"))
+        self.requests.refuse_overdue(at)
 
     # Documents
 
@@ -199,15 +188,6 @@ class Room:
             effects.append(Touched())
             if any(peer.parked for peer in self.peers):
                 effects.append(Unpark())
-        return effects
-
-    def _unpark(self) -> list[Effect]:
-        effects: list[Effect] = []
-        for peer in self.peers:
-            if peer.parked:
-                waiting, peer.parked = peer.parked, []
-                for envelope, since in waiting:
-                    effects += self._requested(events.Requested(peer.peer_id, envelope), since)
         return effects
 
     def _reported(self, event: events.Reported) -> list[Effect]:
@@ -247,90 +227,6 @@ class Room:
                 effects.append(Send(peer.peer_id, data))
         self.peers.owed.clear()
         return effects
-
-    # Requests
-
-    def _requested(self, event: events.Requested, since: float | None = None) -> list[Effect]:
-        peer = self.peers.get(event.peer_id)
-        if peer is None:
-            return []
-        envelope = event.envelope
-        if not self._knows(envelope.required_heads):
-            try:
-                peer.park(envelope, since)
-            except RemoteProtocolError as error:
-                return [Drop(peer.peer_id, str(error))]
-            return []
-        address = (peer.peer_id, envelope.id)
-        try:
-            return self._act(peer, address, envelope)
-        except RuntimedError as error:
-            self._fail(address, error)
-            return []
-
-    def _act(self, peer: Peer, address: tuple[str, str], envelope: wire.RequestEnvelope) -> list[Effect]:
-        executions, by = self.executions, peer.actor_label
-        match envelope.request:
-            case wire.ExecuteCell(cell_id=cell_id, execution_id=execution_id):
-                return executions.execute(address, by, cell_id, execution_id)
-            case wire.ExecuteCellGuarded() | wire.RunAllCellsGuarded() as guarded if self._is_guess(guarded):
-                self._answer(address, wire.GuardRejected(reason="the notebook has no such heads"))
-            case wire.ExecuteCellGuarded(cell_id=cell_id, execution_id=execution_id):
-                return executions.execute(address, by, cell_id, execution_id)
-            case wire.RunAllCells(cell_execution_ids=given) | wire.RunAllCellsGuarded(cell_execution_ids=given):
-                return executions.execute_all(address, by, given)
-            case wire.LaunchKernel(kernel_type=kernel_type, env_source=env_source):
-                return executions.launch(address, kernel_type or "python", env_source or "auto")
-            case wire.ShutdownKernel(leaving=leaving):
-                peer.leaving = leaving
-                if not (leaving and self.peers.anybody_stays()):
-                    return executions.shutdown(address)
-                self._answer(address, wire.Ok())
-            case wire.InterruptExecution():
-                return self._interrupt(address)
-            case wire.SaveNotebook(path=path):
-                return [SaveFile(path, *address)]
-            case wire.Complete() | wire.GetHistory() | wire.SendComm() if executions.kernel != "running":
-                self._answer(address, wire.NoKernel())
-            case wire.Complete() | wire.GetHistory():
-                return [AskKernel(*address, envelope.request)]
-            case wire.SendComm(message=message) if not _is_comm(message):
-                raise InvalidRequest("Not a comm message", hint="comm_open, comm_msg or comm_close, buffers as bytes")
-            case wire.SendComm(message=message):
-                self._answer(address, wire.Ok())
-                return [SendComm(message)]
-            case wire.AcknowledgeNotebookSync():
-                self._answer(address, wire.NotebookSyncAcknowledged(heads=list(envelope.required_heads)))
-            case wire.GetDocBytes():
-                self._answer(address, wire.DocBytes(bytes=list(self.documents.notebook.document.save())))
-            case wire.ApproveTrust() | wire.ApproveProjectEnvironment():
-                self._answer(address, wire.Ok())
-            case other:
-                self._answer(address, _not_available(other))
-        return []
-
-    def _is_guess(self, request: wire.ExecuteCellGuarded | wire.RunAllCellsGuarded) -> bool:
-        """Whether its sender acts on something it cannot have seen here."""
-        return not self._knows(request.observed_heads)
-
-    def _knows(self, heads: Iterable[str]) -> bool:
-        return self.documents.notebook.document.knows_all(bytes.fromhex(head) for head in heads)
-
-    def _interrupt(self, address: tuple[str, str]) -> list[Effect]:
-        if self.executions.kernel != "running":
-            self._answer(address, wire.NoKernel())
-            return []
-        self._answer(address, wire.InterruptSent())
-        return self.executions.interrupt()
-
-    def _answer(self, address: tuple[str, str], response: wire.Response) -> None:
-        peer_id, request_id = address
-        if peer := self.peers.get(peer_id):
-            peer.say(FrameType.RESPONSE, wire.encode_response(request_id, response))
-            self.peers.owed.add(peer_id)
-
-    def _fail(self, address: tuple[str, str], error: RuntimedError) -> None:
-        self._answer(address, wire.error_of(error))
 
     # The file
 
@@ -374,20 +270,3 @@ def _given_up(peer: Peer) -> list[Effect]:
         return []
     peer.outbox.clear()
     return [Drop(peer.peer_id, f"has not read {peer.unsaid >> 20} MiB of what it was told")]
-
-
-def _is_comm(message: dict[str, Any]) -> bool:
-    """Whether a kernel may be given this: the wire does not look inside."""
-    header, buffers = message.get("header"), message.get("buffers") or []
-    return (
-        isinstance(header, dict)
-        and str(header.get("msg_type", "")).startswith("comm_")
-        and isinstance(header.get("msg_id"), str)
-        and isinstance(buffers, list)
-        and all(isinstance(b, list) and all(isinstance(n, int) and 0 <= n < 256 for n in b) for b in buffers)
-    )
-
-
-def _not_available(request: wire.Request) -> wire.Error:
-    action = request.__struct_config__.tag
-    return wire.error_of(NotAvailable(f"This daemon does not serve {action} yet"))

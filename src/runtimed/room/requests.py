@@ -1,0 +1,136 @@
+"""Requests: what a peer asks for is answered at once, begun, or parked until the changes it needs are here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runtimed.errors import InvalidRequest, NotAvailable, RemoteProtocolError, RequestError, RuntimedError
+from runtimed.room import events
+from runtimed.room.effects import AskKernel, Drop, Effect, SaveFile, SendComm
+from runtimed.wire import requests as wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from runtimed.room.documents import Documents
+    from runtimed.room.executions import Executions
+    from runtimed.room.peers import Peer, Peers
+
+
+class Requests:
+    """Serves the REQUEST frames of a room's peers (PROTOCOL §5)."""
+
+    def __init__(self, documents: Documents, peers: Peers, executions: Executions) -> None:
+        self._documents = documents
+        self._peers = peers
+        self._executions = executions
+
+    def take(self, event: events.Requested, since: float | None = None) -> list[Effect]:
+        """Serve one request, or park it until the changes it needs are here."""
+        peer = self._peers.get(event.peer_id)
+        if peer is None:
+            return []
+        envelope = event.envelope
+        if not self._knows(envelope.required_heads):
+            try:
+                peer.park(envelope, since)
+            except RemoteProtocolError as error:
+                return [Drop(peer.peer_id, str(error))]
+            return []
+        address = (peer.peer_id, envelope.id)
+        try:
+            return self._act(peer, address, envelope)
+        except RuntimedError as error:
+            self._fail(address, error)
+            return []
+
+    def _act(self, peer: Peer, address: tuple[str, str], envelope: wire.RequestEnvelope) -> list[Effect]:
+        executions, by = self._executions, peer.actor_label
+        match envelope.request:
+            case wire.ExecuteCell(cell_id=cell_id, execution_id=execution_id):
+                return executions.execute(address, by, cell_id, execution_id)
+            case wire.ExecuteCellGuarded() | wire.RunAllCellsGuarded() as guarded if self._is_guess(guarded):
+                self._peers.answer(address, wire.GuardRejected(reason="the notebook has no such heads"))
+            case wire.ExecuteCellGuarded(cell_id=cell_id, execution_id=execution_id):
+                return executions.execute(address, by, cell_id, execution_id)
+            case wire.RunAllCells(cell_execution_ids=given) | wire.RunAllCellsGuarded(cell_execution_ids=given):
+                return executions.execute_all(address, by, given)
+            case wire.LaunchKernel(kernel_type=kernel_type, env_source=env_source):
+                return executions.launch(address, kernel_type or "python", env_source or "auto")
+            case wire.ShutdownKernel(leaving=leaving):
+                peer.leaving = leaving
+                if not (leaving and self._peers.anybody_stays()):
+                    return executions.shutdown(address)
+                self._peers.answer(address, wire.Ok())
+            case wire.InterruptExecution():
+                return self._interrupt(address)
+            case wire.SaveNotebook(path=path):
+                return [SaveFile(path, *address)]
+            case wire.Complete() | wire.GetHistory() | wire.SendComm() if executions.kernel != "running":
+                self._peers.answer(address, wire.NoKernel())
+            case wire.Complete() | wire.GetHistory():
+                return [AskKernel(*address, envelope.request)]
+            case wire.SendComm(message=message) if not _is_comm(message):
+                raise InvalidRequest("Not a comm message", hint="comm_open, comm_msg or comm_close, buffers as bytes")
+            case wire.SendComm(message=message):
+                self._peers.answer(address, wire.Ok())
+                return [SendComm(message)]
+            case wire.AcknowledgeNotebookSync():
+                self._peers.answer(address, wire.NotebookSyncAcknowledged(heads=list(envelope.required_heads)))
+            case wire.GetDocBytes():
+                self._peers.answer(address, wire.DocBytes(bytes=list(self._documents.notebook.document.save())))
+            case wire.ApproveTrust() | wire.ApproveProjectEnvironment():
+                self._peers.answer(address, wire.Ok())
+            case other:
+                self._peers.answer(address, _not_available(other))
+        return []
+
+    def _is_guess(self, request: wire.ExecuteCellGuarded | wire.RunAllCellsGuarded) -> bool:
+        """Whether its sender acts on something it cannot have seen here."""
+        return not self._knows(request.observed_heads)
+
+    def _knows(self, heads: Iterable[str]) -> bool:
+        return self._documents.notebook.document.knows_all(bytes.fromhex(head) for head in heads)
+
+    def _interrupt(self, address: tuple[str, str]) -> list[Effect]:
+        if self._executions.kernel != "running":
+            self._peers.answer(address, wire.NoKernel())
+            return []
+        self._peers.answer(address, wire.InterruptSent())
+        return self._executions.interrupt()
+
+    def unpark(self) -> list[Effect]:
+        """Changes came: serve what waited for them."""
+        effects: list[Effect] = []
+        for peer in self._peers:
+            if peer.parked:
+                waiting, peer.parked = peer.parked, []
+                for envelope, since in waiting:
+                    effects += self.take(events.Requested(peer.peer_id, envelope), since)
+        return effects
+
+    def refuse_overdue(self, at: float) -> None:
+        """``at`` is in monotonic seconds; a request does not wait for ever."""
+        for peer in self._peers:
+            for envelope in peer.overdue(at):
+                self._fail((peer.peer_id, envelope.id), RequestError("The changes this request needs never came"))
+
+    def _fail(self, address: tuple[str, str], error: RuntimedError) -> None:
+        self._peers.answer(address, wire.error_of(error))
+
+
+def _is_comm(message: dict[str, Any]) -> bool:
+    """Whether a kernel may be given this: the wire does not look inside."""
+    header, buffers = message.get("header"), message.get("buffers") or []
+    return (
+        isinstance(header, dict)
+        and str(header.get("msg_type", "")).startswith("comm_")
+        and isinstance(header.get("msg_id"), str)
+        and isinstance(buffers, list)
+        and all(isinstance(b, list) and all(isinstance(n, int) and 0 <= n < 256 for n in b) for b in buffers)
+    )
+
+
+def _not_available(request: wire.Request) -> wire.Error:
+    action = request.__struct_config__.tag
+    return wire.error_of(NotAvailable(f"This daemon does not serve {action} yet"))
