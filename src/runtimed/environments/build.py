@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 from runtimed.environments.indexes import index_settings
-from runtimed.environments.layers import Layer, LayerStore, Resolved, remove_tree
+from runtimed.environments.layers import Layer, LayerStore, Resolved
+from runtimed.environments.once import ensure
 from runtimed.environments.progress import Progress
 from runtimed.environments.uv import Uv, run
 from runtimed.errors import EnvError, InstallError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from runtimed.environments.progress import OnProgress
 
@@ -27,10 +29,6 @@ __all__ = ["BASE_PACKAGES", "find_layer"]
 
 BASE_PACKAGES = ("ipykernel", "pip")  # the kernel, and %pip for whoever types it (it installs into the thin venv)
 HEALTH = "import ipykernel.kernelapp, zmq, IPython"
-LOOK_AGAIN = 0.1  # seconds between two looks at a build of another process
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 async def find_layer(
@@ -45,7 +43,9 @@ async def find_layer(
     progress(Progress("resolving", f"Resolving {', '.join(packages) or 'the kernel'}"))
     try:
         lock = await _resolve(uv, wanted, python, refresh=known is not None)
-        layer = await _ensure(uv, lock, python=python, store=store, progress=progress)
+        key = await asyncio.to_thread(store.key, lock, python)
+        build = partial(_fill, uv, lock, python=python, progress=progress)
+        layer = await ensure(key, build, store=store, progress=progress)
     except EnvError as exc:
         if known is None:
             raise
@@ -77,36 +77,13 @@ def _pins(lock: str) -> tuple[str, ...]:
 # ------------------------------------------------------------------ building
 
 
-async def _ensure(uv: Uv, lock: str, *, python: Path, store: LayerStore, progress: OnProgress) -> Layer:
-    """The layer of ``lock``, built by us or by whoever began before us."""
-    key = await asyncio.to_thread(store.key, lock, python)
-    layer = store.layer(key)
-    told = False
-    while not await asyncio.to_thread(lambda: layer.is_ready):
-        with store.try_lock(key) as ours:
-            if ours and not await asyncio.to_thread(lambda: layer.is_ready):
-                return await _build(uv, lock, key=key, python=python, store=store, progress=progress)
-        if not ours:
-            if not told:
-                progress(Progress("waiting", "Waiting for another build of the same environment"))
-            told = True
-            await asyncio.sleep(LOOK_AGAIN)
-    return layer
-
-
-async def _build(uv: Uv, lock: str, *, key: str, python: Path, store: LayerStore, progress: OnProgress) -> Layer:
-    built = await _to_its_end(store.workplace, key)
-    try:
-        await uv.make_venv(built, python)
-        lock_file = built / "requirements.lock"
-        await asyncio.to_thread(lock_file.write_text, lock)
-        await _install(uv, lock_file, built, progress)
-        progress(Progress("checking", "Checking that a kernel can start"))
-        await _check(uv, built)
-        return await _to_its_end(store.publish, key, built)
-    except (EnvError, OSError):
-        await _to_its_end(remove_tree, built)
-        raise
+async def _fill(uv: Uv, lock: str, built: Path, *, python: Path, progress: OnProgress) -> None:
+    await uv.make_venv(built, python)
+    lock_file = built / "requirements.lock"
+    await asyncio.to_thread(lock_file.write_text, lock)
+    await _install(uv, lock_file, built, progress)
+    progress(Progress("checking", "Checking that a kernel can start"))
+    await _check(uv, built)
 
 
 async def _install(uv: Uv, lock_file: Path, prefix: Path, progress: OnProgress) -> None:
@@ -121,13 +98,3 @@ async def _check(uv: Uv, prefix: Path) -> None:
         await run([str(prefix / "bin" / "python"), "-I", "-c", HEALTH], env=uv.environ(), cwd=prefix)
     except EnvError as exc:
         raise InstallError(f"a kernel cannot start from these packages: {exc.message}") from exc
-
-
-async def _to_its_end(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """In a thread, and waited for even when we are cancelled: the lock is let go of after it, never before."""
-    task = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
