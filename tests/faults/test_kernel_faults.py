@@ -20,7 +20,7 @@ from listening import here, running
 from runtimed.errors import KernelDied, KernelError, KernelStartError
 from runtimed.kernels.kernel import Kernel
 from runtimed.kernels.kernelspec import LaunchSpec, python_spec
-from runtimed.kernels.launcher import sweep_orphans
+from runtimed.kernels.orphans import sweep_orphans
 
 pytestmark = pytest.mark.anyio
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runtimed.kernels.kernelspec import LaunchSpec
-    from runtimed.kernels.launcher import Exit
     from runtimed.kernels.messages import KernelMessage
+    from runtimed.kernels.process import Exit
 
 __all__ = ["Kernel", "KernelDeath"]
 

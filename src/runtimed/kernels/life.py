@@ -15,8 +15,8 @@ from runtimed.kernels.replies import Replies
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from runtimed.kernels.launcher import Exit, Process
     from runtimed.kernels.messages import KernelMessage
+    from runtimed.kernels.process import Exit, Process
 
 __all__ = ["Life"]
 
