@@ -122,6 +122,19 @@ def runt(*args: str, **more: object) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
     """A place where nobody serves yet; sessions and ``start`` change that, and the test's end ends it."""
+    with _place(monkeypatch) as place:
+        yield place
+
+
+@pytest.fixture(scope="module")
+def shared_daemon() -> Iterator[Daemon]:
+    """The same, for the tests of a file that get along with one daemon."""
+    with pytest.MonkeyPatch.context() as monkeypatch, _place(monkeypatch) as place:
+        yield place
+
+
+@contextlib.contextmanager
+def _place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
     with TemporaryDirectory(prefix="rt", ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
         monkeypatch.setenv("RUNTIMED_CACHE_DIR", str(folder))

@@ -28,13 +28,14 @@ class Output:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """A cell as it stands in the document, with the outputs of its last execution."""
+    """A cell as it stands in the document, with the outputs of its last execution; ``metadata`` is nbformat's."""
 
     id: str
     cell_type: str
     source: str
     execution_count: int | None = None
     outputs: list[Output] = field(default_factory=list)
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from serving import daemon
+from serving import daemon, shared_daemon
 
-__all__ = ["daemon"]
+__all__ = ["daemon", "shared_daemon"]

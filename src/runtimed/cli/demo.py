@@ -181,7 +181,7 @@ def _keep(out: Path, notebook: str, data: Path, images: list[bytes]) -> None:
     if images:
         (out / "scatter.png").write_bytes(images[-1])
         console.say(f"\nthe plot:     {out / 'scatter.png'}")
-    write(out / f"{notebook}.ipynb", DaemonClient().export_notebook(notebook))
+    write(out / f"{notebook}.ipynb", DaemonClient().export_notebook(notebook).encode())
     console.say(f"the notebook: {out / notebook}.ipynb")
     console.say("the daemon goes on serving; stop it with: runt daemon stop")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -15,6 +16,7 @@ from runtimed.errors import InvalidRequest, NotebookNotFound
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from runtimed.cli.convert import Converted
     from runtimed.wire.pool import RoomInfo
 
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
@@ -58,34 +60,62 @@ def story(notebook: Notebook) -> None:
 
 def export(
     notebook: Notebook,
+    to: Annotated[
+        Literal["ipynb", "html", "md", "py", "pdf"] | None,
+        typer.Option("--to", help="What to make of it; without, OUTPUT's name decides. nbconvert converts."),
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write here instead of to stdout.")] = None,
 ) -> None:
-    """Write a notebook, outputs included, as an .ipynb file."""
+    """Write a notebook, outputs included, as .ipynb or converted; py is its code as a script of its language."""
+    from runtimed.cli.convert import Converted, convert, format_of
+
+    if output is not None:
+        check_target(output)
+    form, text = format_of(to, output), text_of(notebook)
+    stem = output.stem if output else Path(notebook).stem
+    made = Converted(text.encode(), ".ipynb", {}) if form == "ipynb" else convert(text, form, stem=stem)
+    if output is None:
+        _to_stdout(made, form)
+    else:
+        _to_files(made, output)
+
+
+def text_of(notebook: str) -> str:
+    """The notebook as an .ipynb file has it. One is kept when its daemon is gone: the next one has it."""
     from runtimed import DaemonClient, default_socket_path
     from runtimed.client.launch import ensure_daemon
 
-    if output is not None:
-        _check_target(output)
-    # A notebook is kept when its daemon is gone: the next one has it.
     ensure_daemon(default_socket_path())
     with _missing_named(notebook):
-        text = DaemonClient().export_notebook(notebook)
-    if output is None:
-        console.say(text.rstrip("\n"))
-    else:
-        write(output, text)
-        console.say(f"wrote {output}")
+        return DaemonClient().export_notebook(notebook)
 
 
-def write(path: Path, text: str) -> None:
+def _to_stdout(made: Converted, form: str) -> None:
+    if made.files:
+        raise InvalidRequest(f"{form} comes with {len(made.files)} files of its own", hint="name a file: -o OUTPUT")
+    if form == "pdf" and sys.stdout.isatty():
+        raise InvalidRequest("pdf is nothing for a terminal", hint="name a file: -o OUTPUT")
+    sys.stdout.buffer.write(made.content.rstrip(b"\n") + b"\n" if form != "pdf" else made.content)
+
+
+def _to_files(made: Converted, output: Path) -> None:
+    for name, content in made.files.items():
+        beside = output.parent / name
+        beside.parent.mkdir(exist_ok=True)
+        write(beside, content)
+    write(output, made.content)
+    console.say(f"wrote {output}" + (f" and {len(made.files)} files beside it" if made.files else ""))
+
+
+def write(path: Path, content: bytes) -> None:
     """Whole or not at all."""
     from runtimed.store.atomic import refusals, write_atomic
 
     with refusals(f"write {path}", kept="the notebook itself is safe in the daemon"):
-        write_atomic(path, text.encode(), mode=0o644)
+        write_atomic(path, content, mode=0o644)
 
 
-def _check_target(path: Path) -> None:
+def check_target(path: Path) -> None:
     if path.is_dir():
         raise InvalidRequest(f"{path} is a folder; name a file", hint=f"such as -o {path / 'notebook.ipynb'}")
     if not path.parent.is_dir():

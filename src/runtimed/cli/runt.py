@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from runtimed.cli import console, control, demo, doctor, notebook
+from runtimed.cli import console, control, demo, doctor, notebook, run
 from runtimed.settings import VERSION
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
@@ -25,6 +25,7 @@ def runt(
 app.add_typer(control.app, name="daemon")
 app.command("notebooks")(notebook.notebooks)
 app.command("ps", hidden=True)(notebook.notebooks)
+app.command("run", help=run.HELP)(run.run)
 app.command("story")(notebook.story)
 app.command("export")(notebook.export)
 app.command("demo")(demo.demo)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from runtimed import paths
-from runtimed.client import cells, executions, kernels, results
+from runtimed.client import cells, executions, kernels, parameters, results
 from runtimed.client.admin import ask
 from runtimed.client.answers import expect
 from runtimed.client.membership import Membership
@@ -22,7 +22,7 @@ from runtimed.wire.requests import SaveNotebook
 from runtimed.wire.responses import NotebookAlreadyCurrent, NotebookSaved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from runtimed.client.kernels import StartedKernel
@@ -217,6 +217,10 @@ class AsyncSession:
     async def get_metadata(self, key: str) -> str | None:
         """The value that the notebook's metadata has there; None if there is none."""
         return (await self._fresh_seat()).notebook.get_metadata(key)
+
+    async def set_parameters(self, values: Mapping[str, Any]) -> str:
+        """Write values that override those of the cell tagged ``parameters``, as papermill does; the cell's id."""
+        return await parameters.inject(await self._seat(), values, longest=self._longest)
 
     async def save(self, path: str | Path | None = None) -> str:
         """Write the .ipynb file; the path it has."""

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from runtimed.docs.runtime import ENDED
 from runtimed.errors import CellNotFound, NotAvailable
+from runtimed.ipynb.load import FILE_KEY
 from runtimed.models import Cell, ExecutionResult, Output
 from runtimed.outputs.manifests import blob_hashes, join_streams, resolve
+from runtimed.outputs.native import from_native
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +32,7 @@ async def read_cell(seat: Seat, cell_id: str) -> Cell:
         source=record.source,
         execution_count=execution.execution_count if execution else record.execution_count,
         outputs=await read_outputs(seat.blobs, execution.outputs) if execution else [],
+        metadata={key: value for key, value in from_native(record.metadata).items() if key != FILE_KEY},
     )
 
 

@@ -9,7 +9,7 @@ from runtimed.client.aio import AsyncSession
 from runtimed.client.portal import Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -160,6 +160,10 @@ class Session:
     def get_metadata(self, key: str) -> str | None:
         """The value that the notebook's metadata has there; None if there is none."""
         return self._call(self._inner.get_metadata, key)
+
+    def set_parameters(self, values: Mapping[str, Any]) -> str:
+        """Write values that override those of the cell tagged ``parameters``, as papermill does; the cell's id."""
+        return self._call(self._inner.set_parameters, values)
 
     def save(self, path: str | Path | None = None) -> str:
         """Write the .ipynb file, here if ``path`` is given; returns the path it has."""
