@@ -99,9 +99,9 @@ class Daemon:
 
 
 def _ended(process: psutil.Process) -> bool:
-    # A zombie has: whoever adopted it takes its time.
+    # A zombie has: whoever adopted it takes its time. But its sockets are open until its last thread is gone too.
     try:
-        return process.status() == psutil.STATUS_ZOMBIE
+        return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
     except psutil.NoSuchProcess:
         return True
 

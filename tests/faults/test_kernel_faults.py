@@ -105,6 +105,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing(tmp_path: Path, *, spawn
     assert list((tmp_path / "run").iterdir()) == []
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 async def test_a_kernel_killed_in_a_cell_is_noticed_with_its_signal_after_its_last_words(
     tmp_path: Path, number: signal.Signals

@@ -30,6 +30,8 @@ __all__ = ["standing"]
 
 pytestmark = pytest.mark.timeout(180)
 
+pytestmark = pytest.mark.alone  # each asks how long the others had to wait
+
 ENDLESS = "import itertools\nfor n in itertools.count(): print(n, 'x' * 200)"
 
 

@@ -267,6 +267,7 @@ def test_outputs_of_the_last_execution_replace_those_before(own: Session) -> Non
 # ------------------------------------------------------------------ how it ends
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("code", "sign"),
     [

@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from runtimed import Session
 from serving import Daemon, until
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.alone]
 
 PATIENCE_S = 0.1  # for the answer to a ping, whatever else goes on
 

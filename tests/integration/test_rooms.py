@@ -339,6 +339,7 @@ def test_an_execution_id_is_used_once(one: Session, peer: RawPeer) -> None:
     assert one.wait_execution(used).success
 
 
+@pytest.mark.alone
 def test_questions_to_a_busy_kernel_are_answered_and_keep_nobody_waiting(one: Session, peer: RawPeer) -> None:
     one.run("abcdef = 1")
     running = one.queue_cell(one.create_cell("import time; time.sleep(2)"))
