@@ -17,7 +17,7 @@ from blockbuster import BlockBuster
 from runtimed.client.admin import DaemonClient
 from runtimed.client.aio import AsyncSession
 from runtimed.client.sync import Session
-from runtimed.errors import CellNotFound, ConnectionLost, ExecutionTimeout, NotAvailable, RuntimedError
+from runtimed.errors import CellNotFound, ConnectionLost, ExecutionTimeout, InvalidRequest, RuntimedError
 
 pytestmark = pytest.mark.timeout(180)  # the first kernel may have to build its environment
 
@@ -244,6 +244,6 @@ def test_a_path_that_is_no_notebook_is_refused_in_words(daemon: DaemonClient, tm
     session.close()
 
 
-def test_an_environment_of_a_later_day_is_not_available_yet(daemon: DaemonClient) -> None:
-    with Session("env") as session, pytest.raises(NotAvailable):
+def test_a_source_of_which_the_notebook_has_nothing_says_what_is_missing(daemon: DaemonClient) -> None:
+    with Session("env") as session, pytest.raises(InvalidRequest, match="names no conda dependencies"):
         session.start_kernel(env_source="conda:inline")

@@ -63,7 +63,9 @@ class RoomHost:
         self._leaving = False  # nobody is let in any more
         self._closed = False  # nothing happens here any more
         self.room = Room(folder.load(services.pool), new_id=new_id, path=folder.record.path)
-        self.runner = KernelRunner(services, folder.path, self.tell, self.working_dir)
+        self.runner = KernelRunner(
+            services, folder.path, self.tell, self.working_dir, lambda: self.room.path is not None
+        )
         self.saver = Saver(self, paths)
         self._perform(self.room.wake())
         self._tick = self._loop.call_later(TICK, self._ticked)

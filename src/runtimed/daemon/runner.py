@@ -7,11 +7,12 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
+from runtimed.daemon.launching import decided, spec_of
 from runtimed.daemon.pump import OutputPump
-from runtimed.environments.prepare import Environment, prepare, quarantine
+from runtimed.environments.environment import Environment, Order
+from runtimed.environments.prepare import prepare, quarantine
 from runtimed.errors import InternalError, KernelDied, KernelError, KernelStartError, RuntimedError
 from runtimed.kernels.kernel import Kernel, KernelDeath
-from runtimed.kernels.kernelspec import python_spec
 from runtimed.kernels.translate import Translator
 from runtimed.room import events
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from runtimed.daemon.services import Services
     from runtimed.environments.progress import Progress
+    from runtimed.environments.sources import Decision
     from runtimed.room.effects import LaunchKernel
 
 log = logging.getLogger(__name__)
@@ -32,12 +34,18 @@ class KernelRunner:
     """Runs what a room asks of its kernel; everything comes back through ``tell``."""
 
     def __init__(
-        self, services: Services, folder: Path, tell: Callable[[events.Event], None], working_dir: Callable[[], Path]
+        self,
+        services: Services,
+        folder: Path,
+        tell: Callable[[events.Event], None],
+        working_dir: Callable[[], Path],
+        has_file: Callable[[], bool],
     ) -> None:
         self._services = services
         self._folder = folder
         self._tell = tell
         self._working_dir = working_dir
+        self._has_file = has_file
         self._turn = asyncio.Lock()
         self._launching: asyncio.Task[None] | None = None
         self._kernel: Kernel | None = None
@@ -110,30 +118,36 @@ class KernelRunner:
 
     async def _start(self, effect: LaunchKernel) -> None:
         await self._end()
-        environment = await self._prepare(effect)
+        decision = await decided(effect, self._working_dir(), has_file=self._has_file())
+        self._tell(events.KernelDecided(decision.source, decision.why, decision.looked_at))
+        environment = await self._prepare(decision, effect)
         try:
             kernel = await self._begin(environment)
         except KernelStartError as error:
             if not any(sign in error.message for sign in BROKEN_LAYER):
                 raise
-            log.warning("%s is built anew: %s", environment.layer, error.message)
+            log.warning("%s is built anew: %s", environment.source, error.message)
             await quarantine(environment, self._services.settings.env_dir)
-            environment = await self._prepare(effect)
+            environment = await self._prepare(decision, effect)
             kernel = await self._begin(environment)
         log.info("room %s: kernel %d started from %s", self._folder.name, kernel.pid, environment.source)
         info = kernel.info.get("language_info", {})
-        self._tell(events.KernelReady(effect.kernel_type, environment.source, info, environment.packages))
+        ready = events.KernelReady(
+            decision.kernel_type, environment.source, info, environment.packages, environment.kernel_name
+        )
+        self._tell(ready)
 
-    async def _prepare(self, effect: LaunchKernel) -> Environment:
-        settings = self._services.settings
+    async def _prepare(self, decision: Decision, effect: LaunchKernel) -> Environment:
         self._tell(events.KernelPhase("PreparingEnv"))
         return await prepare(
-            effect.kernel_type,
-            effect.env_source,
-            store=settings.env_dir,
-            room_dir=self._folder,
-            packages=settings.uv_default_packages,
-            progress=self._progress,
+            Order(
+                decision=decision,
+                settings=self._services.settings,
+                room_dir=self._folder,
+                folder=self._working_dir(),
+                progress=self._progress,
+                declared=effect.declared,
+            )
         )
 
     async def _begin(self, environment: Environment) -> Kernel:
@@ -142,7 +156,7 @@ class KernelRunner:
         services = self._services
         pump = OutputPump(services.start, translator, services.place_output, self._report)
         kernel = await Kernel.start(
-            python_spec(environment.python, cwd=self._working_dir(), extra_env=environment.env),
+            spec_of(environment, cwd=self._working_dir()),
             runtime_dir=self._folder / "kernel",
             on_batch=pump.take,
             on_death=self._died,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from runtimed.docs import metadata as rules
 from runtimed.docs.cellindex import CELLS, POSITION, CellIndex
 from runtimed.docs.crdt import ROOT, Document
+from runtimed.docs.declared import declared_in
 from runtimed.docs.genesis import notebook_genesis
 from runtimed.docs.values import (
     as_count,
@@ -23,14 +24,17 @@ from runtimed.docs.values import (
 from runtimed.errors import CellNotFound, InvalidRequest, LocalProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from runtimed.docs.crdt import Obj, Transaction
+    from runtimed.docs.declared import Declared
     from runtimed.docs.values import Reader
 
 CELL_TYPES: Final = ("code", "markdown", "raw")
 METADATA: Final = "metadata"
 SLICE: Final = 8192  # characters of source a transaction should take before the loop breathes: 12 ms
+
+SCRIPT_WITHIN: Final = 50  # the first cells, in which a PEP 723 block is looked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +246,17 @@ class NotebookDoc:
 def source_slices(text: str, size: int = SLICE) -> list[str]:
     """Pieces for ``add_cell`` (the first) and ``append_source`` (the others), each a short transaction."""
     return [text[at : at + size] for at in range(0, len(text), size)] or [""]
+
+
+def declared_by(notebook: NotebookDoc) -> Declared:
+    """What the notebook says of the environment it needs: for a launch, as it reads the first cells."""
+    return declared_in(notebook.metadata(), _first_code(notebook))
+
+
+def _first_code(notebook: NotebookDoc) -> Iterator[str]:
+    for cell_id in notebook.cell_ids()[:SCRIPT_WITHIN]:
+        if notebook.cell_type(cell_id) == "code":
+            yield notebook.source(cell_id)
 
 
 def _root_map(tx: Transaction, key: str) -> Obj:

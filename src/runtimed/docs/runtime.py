@@ -114,6 +114,10 @@ class RuntimeDoc:
         found = self._member("env", "progress")
         return as_dict(self.document, found) if is_map(found) else None
 
+    def env_decision(self) -> dict[str, Any]:
+        found = self._member("env", "decision")
+        return as_dict(self.document, found) if is_map(found) else {}
+
     @property
     def path(self) -> str | None:
         return as_name(self.document.get(ROOT, "path"))
@@ -236,6 +240,10 @@ class RuntimeDoc:
     def set_progress(self, tx: Transaction, progress: Mapping[str, Any] | None) -> None:
         """What the environment's builder is at; None when it is through."""
         self._set(tx, "env", {"progress": None if progress is None else dict(progress)})
+
+    def set_decision(self, tx: Transaction, decision: Mapping[str, Any]) -> None:
+        """Which environment the last launch took: source, why, looked_at (ours; nteract has no such key)."""
+        self._set(tx, "env", {"decision": dict(decision)})
 
     def set_path(self, tx: Transaction, path: str | None) -> None:
         tx.put(ROOT, "path", path)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["LaunchSpec", "python_spec"]
+__all__ = ["LaunchSpec", "kernel_environ", "python_spec"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +27,13 @@ class LaunchSpec:
     transport: str = "ipc"  # or tcp, for kernels that know nothing else
 
 
+def kernel_environ(laid_over: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The daemon's environment with an environment's own over it."""
+    # ipykernel's own spec says -Xfrozen_modules=off for debugpy, at 60-110 ms a start: we keep debugpy quiet instead.
+    return {"PYDEVD_DISABLE_FILE_VALIDATION": "1", **os.environ, **(laid_over or {})}
+
+
 def python_spec(python: Path, cwd: Path, extra_env: Mapping[str, str] | None = None) -> LaunchSpec:
     """The ipykernel of an environment."""
-    # ipykernel's own spec says -Xfrozen_modules=off for debugpy, at 60-110 ms a start: we keep debugpy quiet instead.
-    env = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", **os.environ, **(extra_env or {})}
-    return LaunchSpec(argv=(str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"), env=env, cwd=cwd)
+    argv = (str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}")
+    return LaunchSpec(argv=argv, env=kernel_environ(extra_env), cwd=cwd)

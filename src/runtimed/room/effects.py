@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from runtimed.docs.declared import Declared
 
 if TYPE_CHECKING:
     from runtimed.wire.requests import Request
@@ -35,10 +37,14 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class LaunchKernel:
-    """Comes back as KernelPhase, then KernelReady or KernelFailed."""
+    """Comes back as KernelDecided and KernelPhase, then KernelReady or KernelFailed.
+
+    ``declared`` is what the notebook says now of the environment it needs.
+    """
 
     kernel_type: str
     env_source: str
+    declared: Declared = field(default_factory=Declared)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,15 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class KernelDecided:
+    """Which environment the launch under way takes, and how that was decided."""
+
+    source: str
+    why: str
+    looked_at: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class KernelPhase:
     """A launch goes on: PreparingEnv, Launching, Connecting; ``progress`` is env.progress."""
 
@@ -122,6 +131,7 @@ class KernelReady:
     env_source: str
     language_info: dict[str, Any]
     packages: tuple[str, ...] = ()
+    kernel_name: str = "python3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +224,7 @@ Event = (
     | Unparked
     | Closing
     | Answered
+    | KernelDecided
     | KernelPhase
     | KernelReady
     | KernelFailed

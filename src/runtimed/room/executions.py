@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Literal
 
+from runtimed.docs.notebook import declared_by
 from runtimed.errors import CellNotFound, InvalidRequest, NoKernel, RequestError
 from runtimed.room import events
 from runtimed.room.effects import Effect, ExecuteOnKernel, InterruptKernel, LaunchKernel, ShutdownKernel, Touched
@@ -97,7 +98,10 @@ class Executions:
             lifecycle="Resolving", activity="", env_source=env_source, error_reason="", error_details=""
         )
         # If the last kernel is still stopping, the host starts this one behind it.
-        return [LaunchKernel(kernel_type, env_source)]
+        return [LaunchKernel(kernel_type, env_source, declared_by(self._documents.notebook))]
+
+    def decided(self, event: events.KernelDecided) -> None:
+        self._record.decided(event.source, event.why, event.looked_at)
 
     def phase(self, event: events.KernelPhase) -> None:
         self._record.kernel(lifecycle=event.lifecycle)
@@ -107,11 +111,10 @@ class Executions:
         if self.kernel != "launching":  # it was shut down meanwhile
             return []
         self.kernel, self.kernel_type, self.env_source = "running", event.kernel_type, event.env_source
-        name = "python3" if event.kernel_type == "python" else event.kernel_type
         self._record.kernel(
             lifecycle="Running",
             activity="Idle",
-            name=name,
+            name=event.kernel_name,
             language=str(event.language_info.get("name", event.kernel_type)),
             env_source=event.env_source,
             error_reason="",

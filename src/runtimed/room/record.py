@@ -42,6 +42,11 @@ class Record:
         runtime = self._documents.runtime
         self._documents.in_runtime(lambda tx: runtime.set_progress(tx, progress))
 
+    def decided(self, source: str, why: str, looked_at: Sequence[str]) -> None:
+        runtime = self._documents.runtime
+        decision = {"source": source, "why": why, "looked_at": list(looked_at)}
+        self._documents.in_runtime(lambda tx: runtime.set_decision(tx, decision))
+
     def packages(self, packages: Sequence[str]) -> None:
         runtime = self._documents.runtime
         self._documents.in_runtime(lambda tx: runtime.set_env(tx, prewarmed_packages=packages))

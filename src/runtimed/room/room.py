@@ -103,6 +103,8 @@ class Room:
                 self._joined(event)
             case events.PeerLeft():
                 self._left(event.peer_id)
+            case events.KernelDecided():
+                self.executions.decided(event)
             case events.KernelPhase():
                 self.executions.phase(event)
             case events.KernelReady():

@@ -1,0 +1,101 @@
+"""What a notebook says of the environment it needs: kernelspec, dependency sections, a PEP 723 block.
+
+Nothing is judged here; what is malformed says so in its place.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["MANAGERS", "Declared", "Inline", "declared_in", "script_block"]
+
+MANAGERS: Final = ("uv", "conda", "pixi")
+_SCRIPT: Final = re.compile(r"(?m)^# /// script[ \t]*$\n(?P<content>(?:^#(?:| .*)$\n?)+?)^# ///[ \t]*$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inline:
+    """One manager's section of the metadata (PROTOCOL §8.2); ``problem`` is what is wrong with it, in words."""
+
+    dependencies: tuple[str, ...] = ()
+    pypi_dependencies: tuple[str, ...] = ()  # pixi has both
+    channels: tuple[str, ...] = ()
+    python: str | None = None  # uv's requires-python, conda's and pixi's python
+    prerelease: str | None = None
+    problem: str | None = None
+
+    @property
+    def asks(self) -> bool:
+        """Something is to be installed, or nobody can tell."""
+        return bool(self.dependencies or self.pypi_dependencies or self.problem)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    kernelspec: str = ""  # its name
+    language: str = ""  # lower case; the kernelspec's, else language_info's
+    uv: Inline | None = None
+    conda: Inline | None = None
+    pixi: Inline | None = None
+    deno: Mapping[str, Any] | None = field(default=None)
+    script: str | None = None  # the TOML of a PEP 723 block
+
+    def of(self, manager: str) -> Inline | None:
+        found: Inline | None = getattr(self, manager)
+        return found
+
+
+def declared_in(metadata: Mapping[str, Any], code: Iterable[str] = ()) -> Declared:
+    """``metadata`` as the document has it, ``code`` the sources of its first code cells."""
+    runt = _map(metadata.get("runt"))
+    kernelspec, language_info = _map(metadata.get("kernelspec")), _map(metadata.get("language_info"))
+    sections = {name: _section(name, runt.get(name, metadata.get(name))) for name in MANAGERS}
+    deno = runt.get("deno")
+    return Declared(
+        kernelspec=_text(kernelspec.get("name")) or "",
+        language=(_text(kernelspec.get("language")) or _text(language_info.get("name")) or "").lower(),
+        deno=deno if isinstance(deno, dict) else None,
+        script=next(filter(None, map(script_block, code)), None),
+        **sections,
+    )
+
+
+def script_block(source: str) -> str | None:
+    """The content of the first ``# /// script`` block (PEP 723), as TOML."""
+    if "# /// script" not in source or (match := _SCRIPT.search(source)) is None:
+        return None
+    lines = match["content"].splitlines(keepends=True)
+    return "".join(line[2:] if line.startswith("# ") else line[1:] for line in lines)
+
+
+def _section(name: str, found: object) -> Inline | None:
+    if found is None:
+        return None
+    if not isinstance(found, dict):
+        return Inline(problem=f"runt.{name} must be a map, not {type(found).__name__}")
+    lists, problems = {}, []
+    for key in ("dependencies", "pypi_dependencies", "channels"):
+        value = found.get(key)
+        if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
+            lists[key] = tuple(entry.strip() for entry in value if entry.strip())
+        elif value is not None:
+            problems.append(f"runt.{name}.{key} must be a list of strings")
+    return Inline(
+        **lists,
+        python=_text(found.get("requires-python")) or _text(found.get("python")),
+        prerelease=_text(found.get("prerelease")),
+        problem="; ".join(problems) or None,
+    )
+
+
+def _map(found: object) -> dict[str, Any]:
+    return found if isinstance(found, dict) else {}
+
+
+def _text(found: object) -> str | None:
+    return found.strip() or None if isinstance(found, str) else None

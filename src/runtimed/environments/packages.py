@@ -1,0 +1,56 @@
+"""uv:prewarmed, uv:inline and uv:pep723: a list of packages becomes a shared layer and a thin venv in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+from runtimed.environments.build import find_layer
+from runtimed.environments.environment import Environment, ipykernel_argv
+from runtimed.environments.inline import Requirements, requirements_of, requirements_of_script
+from runtimed.environments.interpreters import find_python
+from runtimed.environments.layers import Layer, LayerStore
+from runtimed.environments.thin import thin_environment, variables
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runtimed.environments.environment import Order
+
+__all__ = ["build_inline", "build_pep723", "build_prewarmed"]
+
+
+async def build_prewarmed(order: Order) -> Environment:
+    return await _build(order, Requirements(order.settings.uv_default_packages))
+
+
+async def build_inline(order: Order) -> Environment:
+    return await _build(order, requirements_of(order.declared))
+
+
+async def build_pep723(order: Order) -> Environment:
+    return await _build(order, requirements_of_script(order.declared))
+
+
+async def _build(order: Order, wanted: Requirements) -> Environment:
+    store = LayerStore(order.store)
+    python = await find_python(wanted.python, store.cache)
+    resolved, layer = await find_layer(wanted.packages, python=python, store=store, progress=order.progress)
+    prefix = order.room_dir / "env"
+    thin = await asyncio.to_thread(_stand_before, layer, prefix)
+    return Environment(
+        argv=ipykernel_argv(thin),
+        prefix=prefix,
+        env=variables(layer, prefix, os.environ.get("PATH", "")),
+        source=order.decision.source,
+        packages=wanted.packages,
+        pinned=resolved.packages,
+        layers=(layer,),
+    )
+
+
+def _stand_before(layer: Layer, prefix: Path) -> Path:
+    python = thin_environment(layer, prefix)
+    layer.touch()
+    return python
