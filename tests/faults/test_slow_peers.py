@@ -28,9 +28,8 @@ from serving import Daemon, until
 
 __all__ = ["standing"]
 
-pytestmark = pytest.mark.timeout(180)
-
-pytestmark = pytest.mark.alone  # each asks how long the others had to wait
+# alone: each asks how long the others had to wait
+pytestmark = [pytest.mark.timeout(180), pytest.mark.alone]
 
 ENDLESS = "import itertools\nfor n in itertools.count(): print(n, 'x' * 200)"
 
