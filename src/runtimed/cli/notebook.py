@@ -143,7 +143,7 @@ def _missing_named(notebook: str) -> Iterator[None]:
 def _described(room: RoomInfo) -> dict[str, Any]:
     """For programs: what it is called and where it lies, apart; null where there is nothing."""
     return {
-        "id": room.notebook_id,
+        "notebook_id": room.notebook_id,
         "name": room.name,
         "path": room.notebook_path,
         "active_peers": room.active_peers,

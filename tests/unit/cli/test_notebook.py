@@ -86,8 +86,8 @@ def test_in_a_narrow_terminal_words_are_folded_not_cut():
 def test_loaded_notebooks_for_programs(runt, daemon):
     named, file, _ = json.loads(runt("notebooks", "--json").out)
 
-    assert (named["id"], named["name"], named["path"]) == ("u-1", "data-analysis-2024", None)
-    assert (file["id"], file["name"], file["path"]) == ("u-2", None, FILE)
+    assert (named["notebook_id"], named["name"], named["path"]) == ("u-1", "data-analysis-2024", None)
+    assert (file["notebook_id"], file["name"], file["path"]) == ("u-2", None, FILE)
     assert (named["active_peers"], named["has_kernel"], named["kernel_status"]) == (2, True, "idle")
 
 
