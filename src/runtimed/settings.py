@@ -43,6 +43,11 @@ class Settings:
         return self.cache_dir / "runtimed.log"
 
     @property
+    def lease_dir(self) -> Path:
+        """Records of the processes that holders of leases own."""
+        return self.cache_dir / "leases"
+
+    @property
     def lock_path(self) -> Path:
         """Beside the socket: whoever holds it may bind."""
         return self.socket_path.with_suffix(".lock")

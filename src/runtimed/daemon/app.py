@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from runtimed import log as logs
 from runtimed.daemon.control import Control
 from runtimed.daemon.http import BlobServer
+from runtimed.daemon.leases import Leases
 from runtimed.daemon.rooms import Rooms
 from runtimed.daemon.server import Server, bind
 from runtimed.daemon.services import Services
@@ -43,7 +44,7 @@ def run(settings: Settings) -> int:
     logs.configure(settings.log_path, settings.log_level, echo=settings.ready_fd is None)
     settings.socket_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with lock_file(settings.lock_path), lock_file(settings.cache_dir / "daemon.lock"):
-        for orphan in sweep_orphans(settings.cache_dir / "rooms"):
+        for orphan in [*sweep_orphans(settings.cache_dir / "rooms"), *sweep_orphans(settings.lease_dir)]:
             log.warning("ended kernel %d, which a daemon that is gone had left", orphan.pid)
         listener = bind(settings.socket_path)
         try:
@@ -63,7 +64,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     async with asyncio.TaskGroup() as tasks:
         services = Services(settings, blobs, _pool_document(), tasks)
         rooms = Rooms(services)
-        server = await Server(services, rooms, Control(services, rooms, stopping.set)).listen(listener)
+        leases = Leases(services)
+        server = await Server(services, rooms, leases, Control(services, rooms, stopping.set)).listen(listener)
         http = BlobServer(blobs)
         services.blob_port = http.port
         await http.start()
@@ -75,6 +77,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         log.info("stopping")
         # No newcomers; then rooms end their kernels and save; then what is left of the tasks.
         server.close()
+        await leases.close()
         await rooms.close()
         await services.syncer.sync()
         await http.stop()

@@ -73,6 +73,17 @@ class Connection(asyncio.Protocol):
     def closed(self) -> bool:
         return self._transport is None or self._transport.is_closing()
 
+    @property
+    def descriptor(self) -> int:
+        """Of the socket, which stays ours; for who reads it while it is held.
+
+        Raises:
+            RemoteProtocolError: bytes came that nobody was to send yet, or the peer is gone.
+        """
+        if self._transport is None or self._early:
+            raise RemoteProtocolError("a peer that did not wait for its turn")
+        return int(self._transport.get_extra_info("socket").fileno())
+
     def attach(self, receiver: Receiver) -> None:
         """Hand all frames to ``receiver`` from now on."""
         self._receiver = receiver

@@ -23,6 +23,7 @@ from runtimed.wire.frames import FrameType, encode_frame, encode_untyped
 if TYPE_CHECKING:
     from runtimed.daemon.control import Control
     from runtimed.daemon.host import RoomHost
+    from runtimed.daemon.leases import Leases
     from runtimed.daemon.rooms import Rooms
     from runtimed.daemon.services import Services
 
@@ -62,9 +63,10 @@ def _answered(path: Path) -> bool:
 class Server:
     """Accepts peers."""
 
-    def __init__(self, services: Services, rooms: Rooms, control: Control) -> None:
+    def __init__(self, services: Services, rooms: Rooms, leases: Leases, control: Control) -> None:
         self._services = services
         self._rooms = rooms
+        self._leases = leases
         self._control = control
         self._principal = f"local:{_user()}"
 
@@ -80,6 +82,8 @@ class Server:
                 connection.attach(ControlReceiver(connection, self._control))
             case wire.SettingsSync():
                 connection.attach(SettingsReceiver(connection, self._control.settings_document))
+            case wire.KernelLease():
+                self._services.start(self._leases.grant(connection))
             case wire.NotebookSync() | wire.CreateNotebook() | wire.OpenNotebook():
                 self._services.start(self._admit(connection, handshake))
 

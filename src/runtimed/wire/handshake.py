@@ -34,6 +34,10 @@ class SettingsSync(_Channel, frozen=True, tag="settings_sync"):
     pass
 
 
+class KernelLease(_Channel, frozen=True, tag="kernel_lease"):
+    """Ours: what follows is in wire/leases."""
+
+
 class _RoomChannel(_Channel, frozen=True, kw_only=True):
     typed_bootstrap: bool = False
     operator: Label | None = None
@@ -63,7 +67,7 @@ class OpenNotebook(_RoomChannel, frozen=True, tag="open_notebook"):
     path: str
 
 
-Handshake = Pool | SettingsSync | NotebookSync | CreateNotebook | OpenNotebook
+Handshake = Pool | SettingsSync | KernelLease | NotebookSync | CreateNotebook | OpenNotebook
 RoomHandshake = NotebookSync | CreateNotebook | OpenNotebook
 
 

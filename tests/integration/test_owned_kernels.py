@@ -1,0 +1,208 @@
+"""A kernel that a stock tool starts through our provisioner is the daemon's child, and its owner's alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import KernelManager
+
+from runtimed.client.lease import LeaseSocket
+from runtimed.errors import NotAvailable
+from runtimed.jupyter.provisioner import RuntimedProvisioner
+from runtimed.wire import leases, pool
+from runtimed.wire.frames import encode_untyped
+from serving import Daemon, until
+
+ARGV = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+
+
+class Managers:
+    """Makes stock managers for a folder that is short enough for sockets."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: list[KernelManager] = []
+
+    def __call__(self, argv: list[str] = ARGV) -> KernelManager:
+        km = KernelManager(transport="ipc", ip=str(self._folder / f"s{len(self._made)}"))
+        km._kernel_spec = KernelSpec(argv=argv, display_name="test", language="python", env={})
+        self._made.append(km)
+        return km
+
+    def close(self) -> None:
+        for km in self._made:
+            km.cleanup_resources()
+
+
+@pytest.fixture
+def manager(daemon: Daemon) -> Iterator[Managers]:
+    managers = Managers(daemon.folder)
+    yield managers
+    managers.close()
+
+
+@contextmanager
+def running(km: KernelManager, **options: object) -> Iterator[BlockingKernelClient]:
+    km.start_kernel(**options)
+    client = km.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=60)
+        yield client
+    finally:
+        client.stop_channels()
+        km.shutdown_kernel(now=True)
+
+
+def said(client: BlockingKernelClient, expression: str) -> str:
+    reply = client.execute("", user_expressions={"it": expression}, reply=True, timeout=30)
+    return str(reply["content"]["user_expressions"]["it"]["data"]["text/plain"])
+
+
+@pytest.fixture(autouse=True)
+def by_our_provisioner(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("JUPYTER_DEFAULT_PROVISIONER_NAME", "runtimed-provisioner")
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "jupyter"))
+
+
+def test_a_stock_manager_gets_a_kernel_of_the_daemon_as_it_would_have_started_it(
+    daemon: Daemon, manager: Managers, tmp_path: Path
+):
+    km = manager()
+    mask = os.umask(0o027)
+    try:
+        with running(km, cwd=str(tmp_path), env={**os.environ, "GREETING": "hallo"}, stderr=subprocess.PIPE) as client:
+            assert isinstance(km.provisioner, RuntimedProvisioner)
+            assert said(client, "__import__('os').getppid()") == str(daemon.process.pid)
+            assert said(client, "__import__('os').getcwd()") == repr(str(tmp_path))
+            assert said(client, "__import__('os').environ['GREETING']") == "'hallo'"
+            assert said(client, "__import__('os').umask(0)") == str(0o027)
+            client.execute("import os; os.write(2, b'heard')", reply=True, timeout=30)
+            assert km.provisioner.process is not None
+            assert km.provisioner.process.stderr is not None
+            assert b"heard" in os.read(km.provisioner.process.stderr.fileno(), 65536)
+    finally:
+        os.umask(mask)
+
+
+def test_interrupt_restart_and_shutdown_do_what_they_say(daemon: Daemon, manager: Managers):
+    km = manager()
+    with running(km) as client:
+        asleep = client.execute("import time; print('asleep'); time.sleep(60)")
+        until(lambda: "asleep" in str(client.get_iopub_msg(timeout=30)["content"]))
+        km.interrupt_kernel()
+        assert client._recv_reply(asleep, timeout=30)["content"]["ename"] == "KeyboardInterrupt"
+
+        first = km.provisioner.pid
+        km.restart_kernel()
+        client.wait_for_ready(timeout=60)
+        assert km.provisioner.pid != first
+        assert not psutil.pid_exists(first)
+    assert not km.is_alive()
+    assert not Path(km.connection_file).exists()
+
+
+def test_a_program_that_is_not_there_is_named_as_subprocess_names_it(daemon: Daemon, manager: Managers):
+    with pytest.raises(FileNotFoundError) as caught:
+        manager(["/no/such/program"]).start_kernel()
+
+    assert caught.value.filename == "/no/such/program"
+
+
+def test_what_cannot_reach_another_process_is_refused(daemon: Daemon, manager: Managers):
+    with pytest.raises(TypeError, match="preexec_fn"):
+        manager().start_kernel(preexec_fn=lambda: None)
+
+
+OWNER = """
+import sys
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import KernelManager
+km = KernelManager(transport="ipc", ip=sys.argv[1])
+km._kernel_spec = KernelSpec(argv=%r, display_name="test", language="python", env={})
+km.start_kernel()
+km.client().start_channels()
+print(km.provisioner.pid, km.connection_file, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_killed_owner_leaves_no_kernel_and_no_file(daemon: Daemon):
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER % ARGV, str(daemon.folder / "s")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with owner:
+        assert owner.stdout is not None
+        pid, connection_file = owner.stdout.readline().split()
+        until(lambda: list(daemon.folder.glob("s-*")))
+        owner.kill()
+    until(lambda: not psutil.pid_exists(int(pid)))
+    until(lambda: not Path(connection_file).exists() and not list(daemon.folder.glob("s-*")))
+    until(lambda: not list((daemon.folder / "leases").iterdir()))
+
+
+def test_a_kernel_ends_with_its_daemon_and_its_owner_knows(daemon: Daemon, manager: Managers):
+    km = manager()
+    with running(km):
+        daemon.stop()
+        until(lambda: not km.is_alive())
+        assert not psutil.pid_exists(km.provisioner.pid)
+
+
+def test_what_a_killed_daemon_left_running_is_ended_by_the_next(daemon: Daemon, manager: Managers):
+    km = manager([sys.executable, "-c", "import time; time.sleep(600)"])
+    km.start_kernel()
+    orphan = psutil.Process(km.provisioner.pid)
+    daemon.kill()
+    until(lambda: not km.is_alive())
+
+    daemon.start()
+
+    until(lambda: not orphan.is_running())
+    km.shutdown_kernel(now=True)
+
+
+def test_a_daemon_that_is_not_ours_is_asked_for_nothing(tmp_path: Path):
+    path = tmp_path / "foreign.sock"
+    with socket.socket(socket.AF_UNIX) as foreign:
+        foreign.bind(str(path))
+        foreign.listen()
+        answering = threading.Thread(target=_answer_one_ping, args=(foreign,))
+        answering.start()
+        with pytest.raises(NotAvailable, match="not ours"):
+            LeaseSocket.take(leases.Spawn(argv=["true"], env={}, cwd="/"), socket_path=path)
+        answering.join()
+
+
+def _answer_one_ping(listener: socket.socket) -> None:
+    peer, _ = listener.accept()
+    with peer:
+        peer.recv(65536)
+        peer.sendall(encode_untyped(pool.encode_pool_response(pool.Pong(protocol_version=4, daemon_version="2.9.0"))))
+
+
+def test_the_number_of_a_signal_arrives(daemon: Daemon):
+    lease, spawned = LeaseSocket.take(leases.Spawn(argv=["sleep", "60"], env=dict(os.environ), cwd="/"))
+    told: list[leases.Told] = []
+    lease.on_told = told.append
+    lease.tell(leases.Signal(number=signal.SIGUSR1))
+
+    assert isinstance(spawned, leases.Spawned)
+    assert lease.wait(30, lambda: bool(told))
+    assert told == [leases.Ended(returncode=-signal.SIGUSR1)]
+    lease.close()
