@@ -11,12 +11,12 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
+from runtimed.kernels.messages import KernelMessage
 from runtimed.outputs.mime import INLINE_LIMIT, Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from runtimed.kernels.messages import KernelMessage
     from runtimed.kernels.translate import Translator
     from runtimed.room.events import Report
 
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 FIRST_GAP = 0.005  # seconds that outputs wait for more: a short cell is over by then and comes as one
 LONGEST_GAP = 0.25
 CALM = 4  # messages a gap may bring before the next one is longer
+IDLE_LOST = 4.0  # seconds of silence after a reply until its idle is taken for lost, as nbclient has it
 BACKLOG_HIGH = 64 << 20  # bytes waiting at which the kernel is paused
 BACKLOG_LOW = 8 << 20
 
@@ -55,11 +56,14 @@ class OutputPump:
         self._timer: asyncio.TimerHandle | None = None
         self._gap = FIRST_GAP
         self._half_ended: set[str] = set()  # executions of which one of reply and idle is here
+        self._heard_at = 0.0
+        self._silence: asyncio.TimerHandle | None = None  # a reply is here and its idle is not
         self._paused: Pausable | None = None
         self.source: Pausable | None = None
 
     def take(self, batch: list[KernelMessage]) -> None:
         """What the kernel just said; called on the loop, never blocks it for long."""
+        self._heard_at = self._loop.time()
         self._waiting += batch
         self._backlog += sum(weight(message) for message in batch)
         if self._backlog > BACKLOG_HIGH and self._paused is None and self.source is not None:
@@ -75,8 +79,9 @@ class OutputPump:
 
     def close(self) -> None:
         """Deliver nothing more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._silence):
+            if timer is not None:
+                timer.cancel()
         if self._working is not None:
             self._working.cancel()
         self._waiting.clear()
@@ -95,9 +100,26 @@ class OutputPump:
             return False
         if execution_id not in self._half_ended:
             self._half_ended.add(execution_id)
+            if not idle:
+                self._silence = self._loop.call_later(IDLE_LOST, self._miss_idle, execution_id)
             return False
         self._half_ended.remove(execution_id)
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
         return True
+
+    def _miss_idle(self, execution_id: str) -> None:
+        """A kernel that loses what it says on iopub must not block the queue (ipykernel's thread for it may raise)."""
+        self._silence = None
+        if not self._translator.is_running(execution_id):
+            return  # its reply alone was its end: it was aborted
+        quiet = self._loop.time() - self._heard_at
+        if quiet < IDLE_LOST:
+            self._silence = self._loop.call_later(IDLE_LOST - quiet, self._miss_idle, execution_id)
+            return
+        log.warning("execution %s was answered but its idle never came: it is taken for ended", execution_id)
+        self.take([KernelMessage("iopub", "status", "", execution_id, {"execution_state": "idle"}, {}, [])])
 
     def _pace(self, batch: list[KernelMessage]) -> None:
         """The more a gap brought in, the longer the next one; a flood ends up at four deliveries a second."""

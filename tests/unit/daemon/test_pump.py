@@ -87,6 +87,23 @@ async def test_the_end_waits_for_both_reply_and_idle_in_either_order() -> None:
         assert sink.ended.is_set()
 
 
+async def test_an_idle_that_never_comes_is_not_waited_for_when_the_kernel_has_fallen_silent(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pumps, "IDLE_LOST", 0.05)
+    sink = Sink()
+
+    sink.pump.take([stream("kept"), END[0]])
+    async with asyncio.timeout(5):
+        await sink.ended.wait()
+    sink.pump.take([END[1], stream(" late")])
+    await sink.pump.drained()
+
+    assert sink.text() == "kept late"
+    assert len([i for d in sink.deliveries for i in d if isinstance(i, ExecutionFinished)]) == 1
+    assert "its idle never came" in caplog.text
+
+
 async def test_an_output_without_an_end_comes_after_a_short_gap() -> None:
     sink = Sink()
     sink.pump.take([stream("tick\n")])
