@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runtimed.environments.packages import build_inline, build_pep723, build_prewarmed
+from runtimed.environments.pyproject import build_pyproject
 from runtimed.environments.sources import KERNELSPEC
 from runtimed.errors import NotAvailable
 
@@ -17,6 +18,7 @@ BUILDERS: dict[str, Builder] = {
     "uv:prewarmed": build_prewarmed,
     "uv:inline": build_inline,
     "uv:pep723": build_pep723,
+    "uv:pyproject": build_pyproject,
 }
 
 

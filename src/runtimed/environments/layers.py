@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["Layer", "LayerStore", "Resolved", "python_identity", "remove_tree"]
+__all__ = ["Layer", "LayerStore", "Resolved", "digest", "python_identity", "remove_tree"]
 
 LAYOUT = "1"  # part of every key: raise it when a layer is built in another way
 READY = ".ready"
@@ -89,7 +89,7 @@ class LayerStore:
     # ------------------------------------------------------------ what a list of packages came to
 
     def identify(self, packages: Iterable[str], python: Path, indexes: str) -> str:
-        return _digest([LAYOUT, sorted(set(packages)), python_identity(python), indexes])
+        return digest([LAYOUT, sorted(set(packages)), python_identity(python), indexes])
 
     def recall(self, identity: str) -> tuple[Resolved, Layer] | None:
         """Known and still there: nothing to do, no network."""
@@ -119,7 +119,7 @@ class LayerStore:
     # ------------------------------------------------------------ layers
 
     def key(self, lock: str, python: Path) -> str:
-        return _digest([LAYOUT, python_identity(python), lock])
+        return digest([LAYOUT, python_identity(python), lock])
 
     def layer(self, key: str) -> Layer:
         return Layer(key, self.root / "layers" / key)
@@ -169,7 +169,7 @@ class LayerStore:
             return nobody_builds
 
 
-def _digest(value: object) -> str:
+def digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:24]
 
 

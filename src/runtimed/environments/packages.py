@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING
 
-from runtimed.environments.build import find_layer
+from runtimed.environments.build import Wanted, find_layer, resolve
 from runtimed.environments.environment import Environment, ipykernel_argv
 from runtimed.environments.inline import Requirements, requirements_of, requirements_of_script
 from runtimed.environments.interpreters import find_python
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from runtimed.environments.environment import Order
 
-__all__ = ["build_inline", "build_pep723", "build_prewarmed"]
+__all__ = ["build_inline", "build_pep723", "build_prewarmed", "lock_for"]
 
 
 async def build_prewarmed(order: Order) -> Environment:
-    return await _build(order, Requirements(order.settings.uv_default_packages))
+    return await _build(order, Requirements(order.settings.uv_default_packages), trusted=True)
 
 
 async def build_inline(order: Order) -> Environment:
@@ -33,10 +33,30 @@ async def build_pep723(order: Order) -> Environment:
     return await _build(order, requirements_of_script(order.declared))
 
 
-async def _build(order: Order, wanted: Requirements) -> Environment:
+async def lock_for(order: Order) -> str | None:
+    """What the packages that an order names resolve to, for somebody to approve; None where uv has no part in it."""
+    if order.decision.source not in ("uv:inline", "uv:pep723"):
+        return None
+    of = requirements_of if order.decision.source == "uv:inline" else requirements_of_script
+    requirements, store = of(order.declared), LayerStore(order.store)
+    python = await find_python(requirements.python, store.cache)
+    return await resolve(_wanted(order, requirements), python=python, store=store)
+
+
+def _wanted(order: Order, requirements: Requirements, *, trusted: bool = False) -> Wanted:
+    return Wanted(
+        packages=requirements.packages,
+        prerelease=requirements.prerelease,
+        wheels_only=order.wheels_only and not trusted,
+        lock=order.lock,
+    )
+
+
+async def _build(order: Order, requirements: Requirements, *, trusted: bool = False) -> Environment:
     store = LayerStore(order.store)
-    python = await find_python(wanted.python, store.cache)
-    resolved, layer = await find_layer(wanted.packages, python=python, store=store, progress=order.progress)
+    python = await find_python(requirements.python, store.cache)
+    wanted = _wanted(order, requirements, trusted=trusted)
+    resolved, layer = await find_layer(wanted, python=python, store=store, progress=order.progress)
     prefix = order.room_dir / "env"
     thin = await asyncio.to_thread(_stand_before, layer, prefix)
     return Environment(
@@ -44,7 +64,7 @@ async def _build(order: Order, wanted: Requirements) -> Environment:
         prefix=prefix,
         env=variables(layer, prefix, os.environ.get("PATH", "")),
         source=order.decision.source,
-        packages=wanted.packages,
+        packages=requirements.packages,
         pinned=resolved.packages,
         layers=(layer,),
     )

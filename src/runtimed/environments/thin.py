@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from runtimed.environments.layers import Layer
 
@@ -20,10 +20,11 @@ __all__ = ["thin_environment", "variables"]
 POINTER = "_runtimed_layer.pth"
 
 
-def thin_environment(layer: Layer, prefix: Path) -> Path:
-    """Make ``prefix`` stand in front of ``layer``, keeping what was installed into it; its Python."""
+def thin_environment(layer: Layer, prefix: Path, before: Sequence[Path] = ()) -> Path:
+    """Make ``prefix`` stand in front of ``layer`` (and of the site-packages ``before`` it), keeping what was installed
+    into it; its Python."""
     version = layer.site_packages().parent.name
-    files = _files(layer, version)
+    files = _files(layer, version, before)
     links = {"bin/python": os.path.realpath(layer.python), "bin/python3": "python", f"bin/{version}": "python"}
     if not _stands(prefix, files, links):
         _set_other_version_aside(prefix, version)
@@ -37,10 +38,10 @@ def variables(layer: Layer, prefix: Path, path: str) -> dict[str, str]:
     return {"VIRTUAL_ENV": str(prefix), "PATH": os.pathsep.join(search)}
 
 
-def _files(layer: Layer, version: str) -> dict[str, str]:
+def _files(layer: Layer, version: str, before: Sequence[Path]) -> dict[str, str]:
     home = Path(os.path.realpath(layer.python)).parent
     # addsitedir (and not the bare path): the layer's own .pth files count too, and any path can be said in ASCII.
-    pointer = f"import site; site.addsitedir({str(layer.site_packages())!a})\n"
+    pointer = "".join(f"import site; site.addsitedir({str(site)!a})\n" for site in (*before, layer.site_packages()))
     config = f"home = {home}\ninclude-system-site-packages = false\nversion = {version.removeprefix('python')}\n"
     # pyvenv.cfg last: without it the rest is no venv, so a half written one is written again
     return {f"lib/{version}/site-packages/{POINTER}": pointer, "pyvenv.cfg": config}

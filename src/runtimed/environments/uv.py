@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import signal
+import tempfile
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from runtimed.environments.progress import UvReader
 from runtimed.errors import EnvError, InstallError, SolveError, ToolMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from runtimed.environments.progress import OnProgress
 
@@ -72,16 +73,41 @@ class Uv:
         inherited = {name: value for name, value in os.environ.items() if name not in _DROPPED}
         return inherited | dict(self.settings.variables) | own
 
-    async def resolve(self, packages: Iterable[str], python: Path, *, offline: bool, refresh: bool = False) -> str:
+    async def resolve(
+        self,
+        packages: Iterable[str],
+        python: Path,
+        *,
+        offline: bool,
+        refresh: bool = False,
+        constraints: Sequence[str] = (),
+        options: Sequence[str] = (),
+    ) -> str:
         """Requirements -> a lock: every package pinned, with hashes."""
-        options = ["--offline"] * offline + ["--refresh"] * refresh
         arguments = ["compile", "-q", "--no-header", "--no-annotate", "--generate-hashes", "-p", str(python), "-"]
-        return await self._pip([*arguments, *options], stdin="\n".join(packages) + "\n")
+        arguments += [*options, *["--offline"] * offline, *["--refresh"] * refresh]
+        stdin = "\n".join(packages) + "\n"
+        if not constraints:
+            return await self._pip(arguments, stdin=stdin)
+        pins = await asyncio.to_thread(_write_down, constraints)
+        try:
+            return await self._pip([*arguments, "-c", str(pins)], stdin=stdin)
+        finally:
+            await asyncio.to_thread(pins.unlink)
 
-    async def install(self, lock: Path, prefix: Path, *, offline: bool, progress: OnProgress) -> None:
+    async def install(
+        self, lock: Path, prefix: Path, *, offline: bool, progress: OnProgress, options: Sequence[str] = ()
+    ) -> None:
         """Exactly the lock into the venv at ``prefix``, compiled."""
-        arguments = ["sync", "--require-hashes", "--compile-bytecode", "-p", str(prefix), str(lock)]
+        arguments = ["sync", "--require-hashes", "--compile-bytecode", "-p", str(prefix), *options, str(lock)]
         await self._pip([*arguments, *["--offline"] * offline], progress=progress)
+
+    async def project(self, command: str, folder: Path, *options: str, progress: OnProgress | None = None) -> str:
+        """One of uv's project commands. The project's own [tool.uv] counts, its environment is its own .venv."""
+        no_index = [argument for argument in self.settings.arguments if argument == "--no-index"]
+        argv = [self.binary, *command.split(), "--project", str(folder), *options]
+        argv += no_index if command in ("lock", "sync") else []
+        return await run(argv, env=self.environ(), cwd=folder, progress=progress)
 
     async def make_venv(self, prefix: Path, python: Path) -> None:
         arguments = ["venv", "-q", "--relocatable", "--no-project", "-p", str(python), str(prefix)]
@@ -90,6 +116,12 @@ class Uv:
     async def _pip(self, arguments: list[str], *, stdin: str = "", progress: OnProgress | None = None) -> str:
         argv = [self.binary, "pip", *arguments, *self.settings.arguments]
         return await run(argv, env=self.environ(), cwd=self.cache.parent, stdin=stdin, progress=progress)
+
+
+def _write_down(lines: Iterable[str]) -> Path:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt", delete=False) as file:
+        file.write("\n".join(lines))
+    return Path(file.name)
 
 
 async def run(

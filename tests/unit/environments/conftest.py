@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -51,5 +53,25 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def make_wheel(wheels: Path) -> MakeWheel:
     def make(name: str, version: str, files: dict[str, str], requires: tuple[str, ...] = ()) -> Path:
         return write_wheel(wheels, name, version, files, requires)
+
+    return make
+
+
+@pytest.fixture
+def make_sdist(wheels: Path, tmp_path: Path) -> Callable[[str], Path]:
+    """A source distribution that leaves a trace when it is built."""
+
+    def make(name: str) -> Path:
+        backend = f"open({str(tmp_path / 'it ran')!r}, 'w').close()\nraise SystemExit('built')\n"
+        project = f"[project]\nname = '{name}'\nversion = '1.0'\n"
+        project += "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n"
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+        path = wheels / f"{name}-1.0.tar.gz"
+        with tarfile.open(path, "w:gz") as archive:
+            for file, text in {"pyproject.toml": project, "backend.py": backend, "PKG-INFO": metadata}.items():
+                entry = tarfile.TarInfo(f"{name}-1.0/{file}")
+                entry.size = len(text)
+                archive.addfile(entry, io.BytesIO(text.encode()))
+        return path
 
     return make

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import pytest
 
 import ordering
 from ordering import an_order
+from running import say
 from runtimed.environments.environment import Environment, base_python
 from runtimed.environments.layers import LayerStore
 from runtimed.environments.prepare import flush, prepare, quarantine, sweep
@@ -40,13 +40,6 @@ def prepared(wheels: Path, store: Path, tmp_path: Path, seen: list[Progress]) ->
         return await prepare(an_order(store, tmp_path / room, packages=packages, progress=seen.append))
 
     return prepare_it
-
-
-async def say(environment: Environment, code: str) -> str:
-    argv = [str(environment.python), "-c", code]
-    env = os.environ | environment.env
-    done = await asyncio.to_thread(subprocess.run, argv, env=env, capture_output=True, text=True, check=True)
-    return str(done.stdout).strip()
 
 
 def layers(store: Path) -> list[str]:
@@ -204,6 +197,7 @@ import asyncio, os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from ordering import an_order
+from running import say
 from runtimed.environments.prepare import prepare
 
 def die(step):
