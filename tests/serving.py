@@ -16,7 +16,8 @@ from typing import TypeVar
 import psutil
 import pytest
 
-from runtimed.client.admin import DaemonClient, ask
+from runtimed.client.admin import DaemonClient
+from runtimed.client.asking import ask
 from runtimed.wire.pool import NotebookShutdown, ShutdownNotebook
 
 BIN = Path(sys.executable).parent

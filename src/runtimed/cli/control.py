@@ -17,6 +17,8 @@ from runtimed.errors import DaemonError, NotAvailable, RuntimedError
 if TYPE_CHECKING:
     import psutil
 
+    from runtimed.client.admin import DaemonClient
+
 app = typer.Typer(help="Start, stop and look at the daemon.", no_args_is_help=True)
 
 STOP_TIMEOUT = 20.0
@@ -56,14 +58,14 @@ def restart() -> None:
 @app.command()
 def status(as_json: Json = False) -> None:
     """Show whether the daemon runs, where, and what it holds ready. Exit code 1 if it does not run."""
-    from runtimed import DaemonClient, default_socket_path
+    from runtimed import default_socket_path
 
     info = _info()
     if not info:
         gone = {"running": False, "socket_path": str(default_socket_path())}
         console.say_json(gone) if as_json else console.say(f"not running (socket {gone['socket_path']})")
         raise typer.Exit(console.FAILED)
-    client = DaemonClient()
+    client = _client()
     pools, rooms = client.status(), client.list_rooms()
     if as_json:
         console.say_json({"running": True, **info, "pools": pools, "rooms": rooms})
@@ -89,10 +91,9 @@ def logs(
 @app.command()
 def flush() -> None:
     """Have the next kernel start ask the package index anew, instead of taking the environment made last."""
-    from runtimed import DaemonClient
 
     _ours(_running(), "flush")
-    DaemonClient().flush_pool()
+    _client().flush_pool()
     console.say("flushed: the next kernel start asks the package index anew")
 
 
@@ -107,18 +108,23 @@ def ping() -> None:
 # ------------------------------------------------------------------ below the commands
 
 
+def _client() -> DaemonClient:
+    """Of our own daemon, whatever sessions would find."""
+    from runtimed import DaemonClient, default_socket_path
+
+    return DaemonClient(default_socket_path())
+
+
 def _info() -> dict[str, Any] | None:
     """What the daemon says of itself; None if nobody answers."""
-    from runtimed import DaemonClient, default_socket_path
-    from runtimed.client.admin import probe
+    from runtimed import default_socket_path
+    from runtimed.client.asking import probe
 
-    return DaemonClient().info() if probe(default_socket_path()) else None
+    return _client().info() if probe(default_socket_path()) else None
 
 
 def _running() -> dict[str, Any]:
-    from runtimed import DaemonClient
-
-    return DaemonClient().info()
+    return _client().info()
 
 
 def _ours(info: dict[str, Any], verb: str) -> dict[str, Any]:
@@ -135,10 +141,8 @@ def _end(info: dict[str, Any]) -> None:
     """Ask it to end, and wait until the process has: only then is the socket free for the next one."""
     import psutil
 
-    from runtimed import DaemonClient
-
     daemon = psutil.Process(info["pid"])
-    DaemonClient().shutdown()
+    _client().shutdown()
     deadline = time.monotonic() + STOP_TIMEOUT
     while _alive(daemon):
         if time.monotonic() >= deadline:

@@ -74,7 +74,10 @@ async def _perform(folder: Path, notebook: str) -> Results:
 
     # The SDK hands its server a bare environment; ours must hear of RUNTIMED_SOCKET_PATH and the like.
     server = StdioServerParameters(
-        command=sys.executable, args=["-m", "runtimed._mcp_server"], cwd=folder, env=dict(os.environ)
+        command=sys.executable,
+        args=["-m", "runtimed._mcp_server"],
+        cwd=folder,
+        env=dict(os.environ) | {"RUNTIMED_DAEMON": "own"},
     )
     results = Results()
     with _progress() as progress:
@@ -174,14 +177,14 @@ def _reason(result: dict[str, Any]) -> str:
 
 
 def _keep(out: Path, notebook: str, data: Path, images: list[bytes]) -> None:
-    from runtimed import DaemonClient
+    from runtimed import DaemonClient, default_socket_path
     from runtimed.cli.notebook import write
 
     _prepare(out, data)
     if images:
         (out / "scatter.png").write_bytes(images[-1])
         console.say(f"\nthe plot:     {out / 'scatter.png'}")
-    write(out / f"{notebook}.ipynb", DaemonClient().export_notebook(notebook).encode())
+    write(out / f"{notebook}.ipynb", DaemonClient(default_socket_path()).export_notebook(notebook).encode())
     console.say(f"the notebook: {out / notebook}.ipynb")
     console.say("the daemon goes on serving; stop it with: runt daemon stop")
 

@@ -29,7 +29,7 @@ class Finding(NamedTuple):
 
 def doctor() -> None:
     """Look at this installation and say what is wrong with it. Exit code 1 if something is."""
-    findings = [_python(), _runtimed(), _runt(), _socket(), _daemon(), *_nteract(), _cache(), _uv(), _mcp()]
+    findings = [_python(), _runtimed(), _runt(), _socket(), _daemon(), *_nteract(), _chosen(), _cache(), _uv(), _mcp()]
     for about, found, problem in findings:
         console.say(f"{'!!' if problem else 'ok'}  {about:<9} {found}" + (f"\n{'':14}{problem}" if problem else ""))
     if any(finding.problem for finding in findings):
@@ -62,7 +62,8 @@ def _socket() -> Finding:
     path = paths.default_socket_path()
     from_variable = " (RUNTIMED_SOCKET_PATH)" if os.environ.get("RUNTIMED_SOCKET_PATH") else ""
     try:
-        paths.check_bindable(path)
+        if not paths.is_nteract_socket(path) or _answering(path)[0] is None:  # to join theirs there is no fault
+            paths.check_bindable(path)
     except RuntimedError as exc:
         return Finding("socket", f"{path}{from_variable}", str(exc))
     return Finding("socket", f"{path}{from_variable}")
@@ -78,9 +79,22 @@ def _nteract() -> list[Finding]:
     return [Finding("nteract", f"{found} on {path}") for path, (found, _) in answers if found]
 
 
+def _chosen() -> Finding:
+    """Where a session goes that names no notebook of another daemon's."""
+    from runtimed.client.discovery import find, wanted
+
+    try:
+        path = find()
+        why = "RUNTIMED_SOCKET_PATH" if os.environ.get("RUNTIMED_SOCKET_PATH") else f"RUNTIMED_DAEMON={wanted()}"
+    except RuntimedError as exc:
+        return Finding("sessions", "go nowhere", str(exc))
+    whose = "ours" if path == paths.default_socket_path() and not os.environ.get("RUNTIMED_SOCKET_PATH") else path
+    return Finding("sessions", f"go to {whose} ({why})")
+
+
 def _answering(socket_path: Path) -> tuple[str | None, str | None]:
     """Who answers there, and what is wrong with it."""
-    from runtimed.client.admin import probe
+    from runtimed.client.asking import probe
 
     try:
         pong = probe(socket_path)

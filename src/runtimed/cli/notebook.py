@@ -29,18 +29,25 @@ _ROUTINE: Final = re.compile(r"[\d:.]+\s+(?:Ticked|PresenceSent)\(")
 
 
 def notebooks(as_json: Json = False) -> None:
-    """List the notebooks that the daemon has loaded, who is in them, and their kernels."""
-    from runtimed import default_socket_path
-    from runtimed.client.admin import ask
-    from runtimed.wire import pool
-
-    rooms = ask(default_socket_path(), pool.ListRooms(), pool.RoomsList).rooms
+    """List the notebooks that are loaded, who is in them, and their kernels."""
+    loaded = list(_loaded())
     if as_json:
-        console.say_json([_described(room) for room in rooms])
-    elif rooms:
-        console.console().print(_table(rooms))
+        console.say_json([_described(room) | {"daemon": str(socket_path)} for socket_path, room in loaded])
+    elif loaded:
+        console.console().print(_table([room for _, room in loaded]))
     else:
         console.say("no notebook is loaded")
+
+
+def _loaded() -> Iterator[tuple[Path, RoomInfo]]:
+    """Of each daemon that a session could go to; one that is not running is an error if there is no other."""
+    from runtimed.client.asking import ask
+    from runtimed.client.discovery import find, find_all
+    from runtimed.wire import pool
+
+    for socket_path in find_all() or [find()]:
+        for room in ask(socket_path, pool.ListRooms(), pool.RoomsList).rooms:
+            yield socket_path, room
 
 
 def story(notebook: Notebook) -> None:
@@ -48,7 +55,7 @@ def story(notebook: Notebook) -> None:
     from runtimed import DaemonClient
 
     try:
-        events = DaemonClient().story(notebook)
+        events = DaemonClient(_home_of(notebook)).story(notebook)
     except NotebookNotFound as exc:
         raise NotebookNotFound(
             f"The notebook {notebook!r} is not loaded", hint="runt notebooks lists those that are"
@@ -82,12 +89,21 @@ def export(
 
 def text_of(notebook: str) -> str:
     """The notebook as an .ipynb file has it. One is kept when its daemon is gone: the next one has it."""
-    from runtimed import DaemonClient, default_socket_path
+    from runtimed import DaemonClient
     from runtimed.client.launch import ensure_daemon
 
-    ensure_daemon(default_socket_path())
+    home = _home_of(notebook)
+    ensure_daemon(home)
     with _missing_named(notebook):
-        return DaemonClient().export_notebook(notebook)
+        return DaemonClient(home).export_notebook(notebook)
+
+
+def _home_of(notebook: str) -> Path:
+    """The socket of the daemon that a session with this notebook would go to."""
+    from runtimed import paths
+    from runtimed.client.discovery import find
+
+    return find(paths.notebook_id_of(notebook, Path.cwd()))
 
 
 def _to_stdout(made: Converted, form: str) -> None:

@@ -2,47 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from runtimed import paths
-from runtimed.errors import (
-    BY_CODE,
-    ConnectionLost,
-    DaemonError,
-    DaemonNotRunning,
-    DaemonVersionMismatch,
-    NotAvailable,
-    RemoteProtocolError,
-    RequestError,
-    RuntimedError,
-)
-from runtimed.settings import PROTOCOL_VERSION
-from runtimed.wire import handshake, pool
-from runtimed.wire.frames import FrameDecoder, encode_untyped
+from runtimed.client.asking import TIMEOUT, Reply, ask, not_running, probe
+from runtimed.client.discovery import find
+from runtimed.errors import DaemonVersionMismatch, NotAvailable
+from runtimed.wire import pool
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+__all__ = ["DaemonClient"]
 
-__all__ = ["DaemonClient", "ask", "probe"]
-
-TIMEOUT = 10.0
-PROBE_TIMEOUT = 2.0
 EXPORT_TIMEOUT = 60.0
-
-Reply = TypeVar("Reply", bound=msgspec.Struct)
 
 
 class DaemonClient:
-    """Asks the daemon on a socket (the default one if None); it never starts one."""
+    """Asks the daemon on a socket, or the one that sessions would go to (see ``discovery``); it never starts one."""
 
     def __init__(self, socket_path: Path | str | None = None) -> None:
-        self.socket_path: Path = Path(socket_path) if socket_path else paths.default_socket_path()
+        self.socket_path: Path = Path(socket_path) if socket_path else find()
+        self._found = socket_path is None  # nobody named it
 
     def __repr__(self) -> str:
         return f"DaemonClient({str(self.socket_path)!r})"
@@ -70,7 +51,13 @@ class DaemonClient:
         self._ask(pool.FlushPool(), pool.Flushed)
 
     def shutdown(self) -> None:
-        """Ask the daemon to end; it has when its socket answers no more."""
+        """Ask the daemon to end; it has when its socket answers no more.
+
+        Raises:
+            NotAvailable: it is nteract's, and was found, not named: whoever means that one gives its socket.
+        """
+        if self._found:
+            self._only_ours("end at a word from us", hint=f"DaemonClient({str(self.socket_path)!r}) means this one")
         self._ask(pool.Shutdown(), pool.ShuttingDown)
 
     def info(self) -> dict[str, Any]:
@@ -82,89 +69,36 @@ class DaemonClient:
 
     def export_notebook(self, notebook: str) -> str:
         """The notebook as the text of an .ipynb file, outputs included."""
-        request = pool.ExportNotebook(notebook_id=self._additive(notebook))
+        known = self._additive(notebook, "export notebooks", hint="Session.save(path) has it write the file")
+        request = pool.ExportNotebook(notebook_id=known)
         return self._ask(request, pool.NotebookExport, timeout=EXPORT_TIMEOUT).ipynb
 
     def story(self, notebook: str) -> list[str]:
         """The last events of a room, oldest first."""
-        return list(self._ask(pool.Story(notebook_id=self._additive(notebook)), pool.NotebookStory).events)
+        request = pool.Story(notebook_id=self._additive(notebook, "keep a story of its rooms"))
+        return list(self._ask(request, pool.NotebookStory).events)
 
-    def _additive(self, notebook: str) -> str:
+    def _additive(self, notebook: str, what: str, hint: str | None = None) -> str:
         """Our own requests go to our own daemon only: another would not know them."""
-        if self._pong().runtimed is None:
-            raise NotAvailable(f"The daemon on {self.socket_path} is not ours and cannot answer this")
+        self._only_ours(what, hint=hint)
         ref = paths.notebook_id_of(notebook, Path.cwd())
         return str(ref.path) if ref.path else ref.notebook_id or notebook
 
+    def _only_ours(self, what: str, *, hint: str | None) -> None:
+        pong = self._pong()
+        if pong.runtimed is None:
+            raise NotAvailable(
+                f"The daemon on {self.socket_path} is not ours (version {pong.daemon_version}) and does not {what}",
+                hint=hint,
+            )
+
     def _pong(self) -> pool.Pong:
         if (pong := probe(self.socket_path)) is None:
-            raise _not_running(self.socket_path)
+            raise not_running(self.socket_path)
         return pong
 
     def _ask(self, request: pool.PoolRequest, expected: type[Reply], *, timeout: float = TIMEOUT) -> Reply:
         return ask(self.socket_path, request, expected, timeout=timeout)
-
-
-def probe(socket_path: Path) -> pool.Pong | None:
-    """Who answers there, None if nobody does; an answer that is not ours to read is a DaemonVersionMismatch."""
-    try:
-        pong = ask(socket_path, pool.Ping(), pool.Pong, timeout=PROBE_TIMEOUT)
-    except (DaemonNotRunning, ConnectionLost):
-        return None
-    except RemoteProtocolError as exc:
-        raise DaemonVersionMismatch(f"What answers on {socket_path} is no daemon of ours: {exc.message}") from exc
-    if pong.protocol_version != PROTOCOL_VERSION:
-        raise DaemonVersionMismatch(
-            f"The daemon on {socket_path} speaks protocol {pong.protocol_version}, we speak {PROTOCOL_VERSION}",
-            hint="stop it, or set RUNTIMED_SOCKET_PATH to another path",
-        )
-    return pong
-
-
-def ask(socket_path: Path, request: pool.PoolRequest, expected: type[Reply], *, timeout: float = TIMEOUT) -> Reply:
-    """One connection, one request, one reply; the daemon's errors come out as ours."""
-    with _translated(socket_path, timeout), socket.socket(socket.AF_UNIX) as sock:
-        deadline = time.monotonic() + timeout
-        sock.settimeout(timeout)
-        sock.connect(str(paths.check_socket_path(socket_path)))
-        sock.sendall(handshake.encode_opening(handshake.Pool()) + encode_untyped(pool.encode_pool_request(request)))
-        reply = pool.decode_pool_response(_first_frame(sock, deadline))
-    if isinstance(reply, pool.PoolError):
-        raise _refused(reply)
-    if not isinstance(reply, expected):
-        raise RemoteProtocolError(f"{type(request).__name__} was answered by {type(reply).__name__}")
-    return reply
-
-
-def _first_frame(sock: socket.socket, deadline: float) -> bytes:
-    decoder = FrameDecoder(typed=False)
-    while piece := sock.recv(65536):
-        for frame in decoder.feed(piece):
-            return bytes(frame.payload)
-        sock.settimeout(max(0.001, deadline - time.monotonic()))
-    raise EOFError
-
-
-@contextlib.contextmanager
-def _translated(socket_path: Path, timeout: float) -> Iterator[None]:
-    try:
-        yield
-    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as exc:
-        raise _not_running(socket_path) from exc
-    except TimeoutError as exc:
-        raise ConnectionLost(f"The daemon on {socket_path} did not answer in {timeout:g} s") from exc
-    except (EOFError, ConnectionError) as exc:
-        raise ConnectionLost(f"The daemon on {socket_path} hung up before it answered") from exc
-    except OSError as exc:
-        raise DaemonError(f"Cannot talk to {socket_path}: {exc.strerror or exc}") from exc
-
-
-def _not_running(socket_path: Path) -> DaemonNotRunning:
-    return DaemonNotRunning(f"No daemon answers on {socket_path}", hint="start it with: runt daemon start")
-
-
-def _refused(reply: pool.PoolError) -> RuntimedError:
-    return BY_CODE.get(reply.code or "", RequestError)(reply.message, hint=reply.hint)
 
 
 def _room(room: dict[str, Any]) -> dict[str, Any]:

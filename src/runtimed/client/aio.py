@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from runtimed import paths
 from runtimed.client import cells, executions, kernels, parameters, results
-from runtimed.client.admin import ask
 from runtimed.client.answers import expect
+from runtimed.client.asking import ask
 from runtimed.client.membership import Membership
 from runtimed.client.seat import News
 from runtimed.errors import RuntimedError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.error import URLError
 
 from runtimed import paths
-from runtimed.client.admin import ask
+from runtimed.client.asking import ask
 from runtimed.errors import NotAvailable, RuntimedError
 from runtimed.wire.pool import DaemonInfo, GetDaemonInfo
 

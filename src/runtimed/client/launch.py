@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from runtimed import log, paths
-from runtimed.client.admin import probe
+from runtimed.client.asking import probe
 from runtimed.errors import BY_CODE, CacheUnusable, DaemonNotRunning, RuntimedError
 from runtimed.settings import Settings
 from runtimed.store.atomic import holder_of

@@ -10,7 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from runtimed.client.admin import probe
+from runtimed.client.asking import probe
 from runtimed.client.launch import ensure_daemon
 from runtimed.errors import BY_CODE, ConnectionLost, DaemonNotRunning, NotAvailable, RequestError
 from runtimed.paths import check_socket_path, default_socket_path

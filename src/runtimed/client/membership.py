@@ -8,10 +8,10 @@ import os
 import re
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from runtimed import paths
-from runtimed.client.admin import probe
+from runtimed.client.asking import probe
+from runtimed.client.discovery import find
 from runtimed.client.launch import ensure_daemon
 from runtimed.client.seat import Seat
 from runtimed.errors import ConnectionLost, DaemonNotRunning, DocumentPoisoned, InvalidRequest
@@ -35,6 +35,13 @@ KEPT_TRIES: Final = 2  # joins with what we kept that may fail before we join wi
 _inherited: list[Seat] = []  # of the process we were forked from: their sockets and loops are still in use there
 
 
+class _Home(NamedTuple):
+    """The daemon that had our last seat."""
+
+    socket_path: Path
+    foreign_version: str | None  # None: ours
+
+
 class Membership:
     """Gives the seat that is ours now. ``listener`` hears what changed there, across reconnections."""
 
@@ -45,6 +52,7 @@ class Membership:
         self._listener = listener
         self._working_dir = Path.cwd()
         self._seat: Seat | None = None
+        self._home: _Home | None = None
         self._joining = asyncio.Lock()
         self._pid = os.getpid()
         self._kept: Document | None = None
@@ -140,12 +148,15 @@ class Membership:
         # Read anew for each connection: the environment may have changed since the session was made.
         if self._chosen_socket is not None:
             return self._chosen_socket
-        return await asyncio.to_thread(paths.default_socket_path)
+        if self._home is not None and not os.environ.get("RUNTIMED_SOCKET_PATH"):
+            return self._home.socket_path  # where the notebook is, whoever else runs by now
+        return await asyncio.to_thread(find, self.ref)
 
     async def _joined(self, socket_path: Path) -> Seat:
         try:
             return await self._take(socket_path)
-        except DaemonNotRunning:
+        except DaemonNotRunning as gone:
+            self._check_home(socket_path, gone)
             started = await asyncio.to_thread(ensure_daemon, socket_path)
             _log.info("daemon on %s: %s", socket_path, "started" if started else "there")
             return await self._take(socket_path)
@@ -153,7 +164,18 @@ class Membership:
     async def _take(self, socket_path: Path) -> Seat:
         seat = Seat(kept=self._kept, listener=self._listener)
         await seat.take(socket_path, self._handshake())
+        self._home = _Home(socket_path, seat.foreign_version)
         return seat
+
+    def _check_home(self, socket_path: Path, gone: DaemonNotRunning) -> None:
+        """Nothing of ours is started where another daemon was: it would find its place taken."""
+        if self._home is None or self._home.socket_path != socket_path or self._home.foreign_version is None:
+            return
+        raise ConnectionLost(
+            f"the daemon on {socket_path} (not ours, version {self._home.foreign_version}) is gone, "
+            f"and with it notebook {self.ref.name or self.ref.notebook_id or self.ref.path}",
+            hint="start it again, and the next call joins there",
+        ) from gone
 
     def _handshake(self) -> RoomHandshake:
         operator = f"agent:{self._label}:{uuid.uuid4().hex[:8]}"

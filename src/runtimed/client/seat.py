@@ -79,6 +79,11 @@ class Seat:
         return self._info
 
     @property
+    def foreign_version(self) -> str | None:
+        """Of a daemon that is not ours; what only ours can do is not asked of it."""
+        return (self.info.daemon_version or "?") if self.info.runtimed is None else None
+
+    @property
     def replica(self) -> Replica:
         if self._replica is None:
             raise RemoteProtocolError("the daemon spoke of a document before it said who we are")
@@ -198,6 +203,7 @@ class Seat:
         if self._settled.done():
             return
         if status.settled:
+            self.replica.joining = False
             self._settled.set_result(None)
         elif status.initial_load.phase == "failed":
             reason = status.initial_load.reason or "the daemon gave no reason"

@@ -61,6 +61,10 @@ class Replication:
         """All that ``next_frames`` would say is which heads we have: nobody waits for that."""
         return self.live and self._cursor == self._document.end and not self._ask_due and self._wanted is None
 
+    def answer(self) -> None:
+        """Have ``next_frames`` say what we have, though what the peer sent asks for no answer."""
+        self._reply_due = True
+
     # ---------------------------------------------------------------- in
 
     def receive(self, payload: bytes, check: Callable[[ChangeHeader], None]) -> list[ChangeHeader]:

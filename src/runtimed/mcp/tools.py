@@ -2,6 +2,7 @@
 
 # No postponed annotations here: the SDK reads them to know what a tool takes.
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -9,9 +10,9 @@ from mcp.server.mcpserver import Context
 from mcp_types import CallToolResult, ToolAnnotations
 from pydantic import Field
 
-from runtimed import paths
 from runtimed.client.admin import DaemonClient
 from runtimed.client.aio import AsyncSession
+from runtimed.client.discovery import find, find_all
 from runtimed.errors import DaemonNotRunning, ExecutionTimeout
 from runtimed.mcp.connection import Connection, notebook_named
 from runtimed.mcp.progress import told
@@ -171,22 +172,26 @@ class Tools:
 
 
 async def rooms() -> list[dict[str, Any]]:
-    """The live rooms; where no daemon runs none is live, and none is started to say so."""
-    try:
-        return await asyncio.to_thread(lambda: DaemonClient().list_rooms())
-    except DaemonNotRunning:
-        return []
+    """The live rooms of all daemons that connect_notebook could go to; none is started to say that there are none."""
+    return await asyncio.to_thread(_rooms)
+
+
+def _rooms() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for socket_path in find_all():
+        with contextlib.suppress(DaemonNotRunning):
+            found += DaemonClient(socket_path).list_rooms()
+    return found
 
 
 async def status(connection: Connection) -> dict[str, Any]:
     """Of the connected notebook; without one that is the answer, and no error."""
     if (session := await connection.in_use()) is not None:
         return await session.kernel_status()
-    socket_path = await asyncio.to_thread(paths.default_socket_path)
     return {
         "notebook_id": None,
         "path": None,
-        "daemon": str(socket_path),
+        "daemon": await asyncio.to_thread(_daemon),
         "connected": False,
         "kernel_started": False,
         "kernel_type": None,
@@ -195,6 +200,13 @@ async def status(connection: Connection) -> dict[str, Any]:
         "executing": None,
         "queue": [],
     }
+
+
+def _daemon() -> str | None:
+    try:
+        return str(find())
+    except DaemonNotRunning:  # nteract's is wanted: there is none
+        return None
 
 
 # ------------------------------------------------------------------ the table

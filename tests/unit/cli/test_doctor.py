@@ -65,3 +65,22 @@ def test_a_socket_at_nteracts_place_is_a_problem(runt, monkeypatch: pytest.Monke
     monkeypatch.setenv("RUNTIMED_SOCKET_PATH", str(paths.nteract_sockets()[0]))
 
     assert "belongs to nteract's daemon" in runt("doctor").out
+
+
+def test_it_tells_where_sessions_go(runt, monkeypatch: pytest.MonkeyPatch):
+    assert "ok  sessions  go to ours (RUNTIMED_DAEMON=auto)" in runt("doctor").out
+
+    nteract = paths.nteract_sockets()[0]
+    nteract.parent.mkdir(parents=True)
+    with scripted_daemon(nteract, lambda _: pool.Pong(protocol_version=4, daemon_version="2.9.0")):
+        assert f"ok  sessions  go to {nteract} (RUNTIMED_DAEMON=auto)" in runt("doctor").out
+        monkeypatch.setenv("RUNTIMED_DAEMON", "own")
+        assert "ok  sessions  go to ours (RUNTIMED_DAEMON=own)" in runt("doctor").out
+        monkeypatch.setenv("RUNTIMED_SOCKET_PATH", str(nteract))
+        assert f"ok  socket    {nteract}" in runt("doctor").out
+
+    monkeypatch.delenv("RUNTIMED_SOCKET_PATH")
+    monkeypatch.setenv("RUNTIMED_DAEMON", "nteract")
+    ended = runt("doctor")
+    assert ended.code == 1
+    assert "start the nteract app" in ended.out

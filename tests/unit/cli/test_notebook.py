@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from runtimed import paths
 from runtimed.cli import notebook
 from runtimed.wire import pool
 from scripted import ours, scripted_daemon
@@ -157,3 +158,22 @@ def test_an_export_to_a_folder_asks_for_a_file(runt, daemon, tmp_path: Path):
 @pytest.mark.parametrize("command", ["story", "export"])
 def test_the_help_calls_a_notebook_a_notebook(runt, command: str):
     assert "NOTEBOOK" in runt(command, "--help").out
+
+
+def test_those_of_nteracts_daemon_are_listed_with_ours(runt, home: Path):
+    theirs, own = paths.nteract_sockets()[0], paths.default_socket_path()
+    room = pool.RoomInfo(notebook_id="u-9", active_peers=1, has_kernel=False)
+    for path in (theirs, own):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        scripted_daemon(theirs, partial(ours, others={pool.ListRooms: pool.RoomsList(rooms=[room])})),
+        scripted_daemon(own, partial(ours, others=HOLDS)),
+    ):
+        listed = json.loads(runt("notebooks", "--json").out)
+
+    assert [(room["notebook_id"], room["daemon"]) for room in listed] == [
+        ("u-9", str(theirs)),
+        ("u-1", str(own)),
+        ("u-2", str(own)),
+        ("u-3", str(own)),
+    ]

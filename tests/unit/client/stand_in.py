@@ -174,7 +174,8 @@ class Peer(asyncio.Protocol):
             needs_trust_approval=False,
             actor_label=self.label,
             error=refusal[0] if refusal else None,
-            runtimed={"code": refusal[1]} if refusal else {},
+            daemon_version=self._daemon.foreign,
+            runtimed=None if self._daemon.foreign else {"code": refusal[1]} if refusal else {},
         )
         self._say(FrameType.SESSION_CONTROL, handshake.encode_control(info))
         if self._room is None:
@@ -205,7 +206,8 @@ class Peer(asyncio.Protocol):
         self._syncs[frame.kind].receive(frame.payload, lambda change: None)
         before = self._status
         done = {"notebook_doc": "interactive"} if frame.kind == SYNC[0] else {"runtime_state": "ready"}
-        if self._syncs[frame.kind].live:
+        # As nteract's daemon has it: a peer is here once a message of its own needed no answer.
+        if self._syncs[frame.kind].live and not (self._daemon.foreign and self._syncs[frame.kind].dirty):
             self._status = handshake.SyncStatus(
                 **{
                     "notebook_doc": before.notebook_doc,
@@ -254,6 +256,7 @@ class StandIn:
         self.peers: set[Peer] = set()
         self.handshakes: list[handshake.Handshake] = []
         self.received: list[Frame] = []
+        self.foreign: str | None = None  # the version it has where it is not ours
         self.deaf = False  # takes everything, answers nothing
         self.refuse_with: tuple[str, str] | None = None  # (message, code): no room is given
         self._server: asyncio.Server | None = None
@@ -314,7 +317,11 @@ class StandIn:
                     ]
                 )
             case _:
-                answer = pool.Pong(protocol_version=4, daemon_version="stand-in", runtimed={})
+                answer = pool.Pong(
+                    protocol_version=4,
+                    daemon_version=self.foreign or "stand-in",
+                    runtimed=None if self.foreign else {},
+                )
         return encode_untyped(pool.encode_pool_response(answer))
 
 

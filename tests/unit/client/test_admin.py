@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runtimed import DaemonClient
-from runtimed.client.admin import ask, probe
+from runtimed.client.asking import ask, probe
 from runtimed.errors import (
     ConnectionLost,
     DaemonError,

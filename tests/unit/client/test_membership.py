@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from runtimed.client import membership
 from runtimed.client.aio import AsyncSession
 from runtimed.errors import ConnectionLost, InvalidRequest
 from runtimed.wire.handshake import CreateNotebook, OpenNotebook
@@ -130,3 +131,62 @@ async def test_two_loops_cannot_share_a_session(session: AsyncSession) -> None:
 
     with pytest.raises(InvalidRequest, match="another event loop"):
         await asyncio.to_thread(elsewhere)
+
+
+# ------------------------------------------------------------------ at a daemon that is not ours
+
+
+async def test_where_another_daemon_was_ours_is_not_started(open_session: Opener, daemon: StandIn) -> None:
+    daemon.foreign = "2.9.0"
+    session = open_session()
+    await session.create_cell("x")
+    await daemon.kill()
+    await until(lambda: session._membership.current is None)
+
+    for _ in range(2):
+        with pytest.raises(ConnectionLost, match=r"not ours, version 2\.9\.0\) is gone.*start it again"):
+            await session.get_cells()
+    assert not daemon.socket_path.exists()
+
+    await daemon.start()
+    assert [cell.source for cell in await session.get_cells()] == ["x"]
+
+
+async def test_an_edit_that_was_not_confirmed_reaches_the_other_daemon_that_came_back(
+    open_session: Opener, daemon: StandIn
+) -> None:
+    daemon.foreign = "2.9.0"
+    session = open_session()
+    await session.create_cell("confirmed")
+    daemon.deaf = True
+    edit = asyncio.create_task(session.create_cell("on its way"))
+    await until(lambda: any(b"on its way" in frame.payload for frame in daemon.received))
+    await daemon.kill()
+    with pytest.raises(ConnectionLost, match="kept in this session"):
+        await edit
+    daemon.deaf = False
+    await daemon.start()
+
+    assert [cell.source for cell in await session.get_cells()] == ["confirmed", "on its way"]
+    assert len(daemon.room.notebook.cell_ids()) == 2
+
+
+async def test_a_session_stays_with_the_daemon_that_has_its_notebook(
+    daemon: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RUNTIMED_SOCKET_PATH", raising=False)
+    found = []
+
+    def find(notebook: object) -> object:
+        found.append(notebook)
+        return daemon.socket_path
+
+    monkeypatch.setattr(membership, "find", find)
+    session = AsyncSession("shared")
+    await session.create_cell("x")
+    daemon.hang_up()
+    await until(lambda: session._membership.current is None)
+
+    assert len(await session.get_cells()) == 1
+    assert len(found) == 1
+    await session.close()
