@@ -1,0 +1,85 @@
+"""The daemons that scenarios run on: ours, and nteract's of a release, each in a folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from runtimed.client.admin import DaemonClient
+from serving import Daemon, until
+
+# An environment that both daemons make from an empty one in a second or two; nteract's of no packages is never ready
+# without its pool, which takes half a minute to warm.
+KERNEL_ONLY = ["ipykernel"]
+
+
+@contextmanager
+def our_daemon() -> Iterator[Path]:
+    """The socket of one of ours."""
+    with tempfile.TemporaryDirectory(prefix="ri", ignore_cleanup_errors=True) as name:
+        folder = Path(name).resolve()
+        daemon = Daemon(folder)
+        with pytest.MonkeyPatch.context() as patch:
+            shared = os.environ.get("RUNTIMED_ENV_DIR")
+            patch.setenv("RUNTIMED_CACHE_DIR", str(folder))
+            patch.setenv("RUNTIMED_SOCKET_PATH", str(daemon.socket))
+            patch.setenv("RUNTIMED_ENV_DIR", shared or f"{tempfile.gettempdir()}/runtimed-environments-{os.getuid()}")
+            patch.setenv("RUNTIMED_UV_DEFAULT_PACKAGES", " ")  # ipykernel alone
+            daemon.start()
+        try:
+            yield daemon.socket
+        finally:
+            daemon.close()
+
+
+@contextmanager
+def nteracts_daemon(release: Path, *, pool: int = 0) -> Iterator[Path]:
+    """The socket of nteract's of this release; with a ``pool``, back when one environment of it is ready."""
+    with tempfile.TemporaryDirectory(prefix="rn", ignore_cleanup_errors=True) as name:
+        folder = Path(name).resolve()
+        socket = folder / "runtimed.sock"
+        command = [release / "daemon", "run", "--socket", socket, "--cache-dir", folder / "cache"]
+        command += ["--blob-store-dir", folder / "blobs", "--uv-pool-size", str(pool)]
+        command += ["--conda-pool-size", "0", "--pixi-pool-size", "0"]
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(command, env=_home(folder), cwd=folder, stdout=log, stderr=log)
+        try:
+            client = DaemonClient(socket)
+            until(lambda: process.poll() is not None or client.ping())
+            assert process.poll() is None, (folder / "log").read_text()
+            until(lambda: pool == 0 or client.status()["uv_available"], 120)
+            yield socket
+        finally:
+            # Its kernels outlive it by a while.
+            left = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+            process.terminate()
+            process.wait(30)
+            for child in left:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
+
+
+def _home(folder: Path) -> dict[str, str]:
+    """Of its own, or it would meet the daemon of whoever runs the tests."""
+    settings = folder / "home/.config/nteract/settings.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(json.dumps({"uv": {"default_packages": []}, "default_python_env": "uv", "keep_alive_secs": 60}))
+    home = folder / "home"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RUNTIMED_")}
+    return inherited | {
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / ".cache"),
+        "XDG_CONFIG_HOME": str(home / ".config"),
+        "XDG_DATA_HOME": str(home / ".local/share"),
+        # What was downloaded once is there for the next run too.
+        "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR") or str(Path.home() / ".cache/uv"),
+    }
