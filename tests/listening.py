@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from runtimed.kernels.kernel import Kernel, KernelDeath
 from runtimed.kernels.kernelspec import LaunchSpec, python_spec
 from runtimed.kernels.messages import KernelMessage
+from runtimed.kernels.reserve import Reserve
 from runtimed.kernels.translate import Translator
 from runtimed.outputs.streams import PutOutput
 from runtimed.room.events import ExecutionFinished, OutputsChanged, Report
@@ -92,11 +93,16 @@ def here(cwd: Path, **env: str) -> LaunchSpec:
 
 
 @contextlib.asynccontextmanager
-async def running(runtime_dir: Path, spec: LaunchSpec) -> AsyncIterator[Listener]:
+async def running(runtime_dir: Path, spec: LaunchSpec, reserve: Reserve | None = None) -> AsyncIterator[Listener]:
     """A kernel that is ready; it has ended when the block is left."""
     listener = Listener()
     listener.kernel = await Kernel.start(
-        spec, runtime_dir=runtime_dir, on_batch=listener.take, on_death=listener.died, timeout=DEADLINE_S
+        spec,
+        runtime_dir=runtime_dir,
+        on_batch=listener.take,
+        on_death=listener.died,
+        timeout=DEADLINE_S,
+        reserve=reserve,
     )
     try:
         yield listener

@@ -6,6 +6,7 @@ What a user installs from inside goes to the thin one and comes first; the layer
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ def thin_environment(layer: Layer, prefix: Path, before: Sequence[Path] = ()) ->
     """Make ``prefix`` stand in front of ``layer`` (and of the site-packages ``before`` it), keeping what was installed
     into it; its Python."""
     version = layer.site_packages().parent.name
-    files = _files(layer, version, before)
+    files = _files(layer, prefix, version, before)
     links = {"bin/python": os.path.realpath(layer.python), "bin/python3": "python", f"bin/{version}": "python"}
     if not _stands(prefix, files, links):
         _set_other_version_aside(prefix, version)
@@ -38,13 +39,15 @@ def variables(layer: Layer, prefix: Path, path: str) -> dict[str, str]:
     return {"VIRTUAL_ENV": str(prefix), "PATH": os.pathsep.join(search)}
 
 
-def _files(layer: Layer, version: str, before: Sequence[Path]) -> dict[str, str]:
+def _files(layer: Layer, prefix: Path, version: str, before: Sequence[Path]) -> dict[str, str]:
     home = Path(os.path.realpath(layer.python)).parent
     # addsitedir (and not the bare path): the layer's own .pth files count too, and any path can be said in ASCII.
     pointer = "".join(f"import site; site.addsitedir({str(site)!a})\n" for site in (*before, layer.site_packages()))
     config = f"home = {home}\ninclude-system-site-packages = false\nversion = {version.removeprefix('python')}\n"
+    # The layer's own pip would install into the layer, which is everybody's.
+    pip = f'#!/bin/sh\nexec {shlex.quote(str(prefix))}/bin/python -m pip "$@"\n'
     # pyvenv.cfg last: without it the rest is no venv, so a half written one is written again
-    return {f"lib/{version}/site-packages/{POINTER}": pointer, "pyvenv.cfg": config}
+    return {f"lib/{version}/site-packages/{POINTER}": pointer, "bin/pip": pip, "bin/pip3": pip, "pyvenv.cfg": config}
 
 
 def _stands(prefix: Path, files: Mapping[str, str], links: Mapping[str, str]) -> bool:
@@ -72,3 +75,5 @@ def _write(prefix: Path, files: Mapping[str, str], links: Mapping[str, str]) -> 
         path = prefix / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
+        if path.parent.name == "bin":
+            path.chmod(0o755)

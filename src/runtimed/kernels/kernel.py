@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runtimed.errors import InvalidRequest, KernelDied
-from runtimed.kernels.launcher import launch
-from runtimed.kernels.life import Life
+from runtimed.kernels.reserve import start_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from runtimed.kernels.kernelspec import LaunchSpec
+    from runtimed.kernels.life import Life
     from runtimed.kernels.messages import KernelMessage
     from runtimed.kernels.process import Exit
+    from runtimed.kernels.reserve import Reserve
 
 __all__ = ["Kernel", "KernelDeath"]
 
@@ -52,6 +53,7 @@ class Kernel:
         on_batch: Callable[[list[KernelMessage]], None],
         on_death: Callable[[KernelDeath], None],
         timeout: float,
+        reserve: Reserve | None,
     ) -> None:
         self.info: dict[str, Any] = {}
         self._spec = spec
@@ -59,6 +61,7 @@ class Kernel:
         self._on_batch = on_batch
         self._on_death = on_death
         self._timeout = timeout
+        self._start = reserve.start if reserve else start_kernel
         self._turn = asyncio.Lock()  # one start or shutdown at a time
         self._life: Life | None = None
 
@@ -71,9 +74,15 @@ class Kernel:
         on_batch: Callable[[list[KernelMessage]], None],
         on_death: Callable[[KernelDeath], None],
         timeout: float = 60.0,
+        reserve: Reserve | None = None,
     ) -> Kernel:
-        """A kernel that has answered on shell and been heard on iopub, or a KernelStartError as soon as it is sure."""
-        kernel = cls(spec, runtime_dir=runtime_dir, on_batch=on_batch, on_death=on_death, timeout=timeout)
+        """A kernel that has answered on shell and been heard on iopub, or a KernelStartError as soon as it is sure.
+
+        It comes from the ``reserve`` if there is one that fits.
+        """
+        kernel = cls(
+            spec, runtime_dir=runtime_dir, on_batch=on_batch, on_death=on_death, timeout=timeout, reserve=reserve
+        )
         async with kernel._turn:
             await kernel._begin()
         return kernel
@@ -151,9 +160,7 @@ class Kernel:
             await self._end(now=now)
 
     async def _begin(self) -> None:
-        process = await launch(self._spec, self._runtime_dir)
-        life = Life(process, message_interrupts=self._spec.interrupt_mode == "message")
-        self.info = await life.ready(self._timeout)
+        life, self.info = await self._start(self._spec, self._runtime_dir, self._timeout)
         life.serve(self._on_batch, self._died)
         self._life = life
 

@@ -25,6 +25,7 @@ class LaunchSpec:
     kernel_name: str = "python3"
     interrupt_mode: str = "signal"  # or message: an interrupt_request on the control channel
     transport: str = "ipc"  # or tcp, for kernels that know nothing else
+    layer: Path | None = None  # argv's Python is that of a thin environment in front of this one, and ipykernel in it
 
 
 def kernel_environ(laid_over: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -19,7 +19,7 @@ from runtimed.errors import InternalError, KernelStartError
 from runtimed.kernels.channels import Endpoint
 from runtimed.kernels.orphans import MARK, identify, kill_group
 from runtimed.kernels.place import SOCKETS, Place
-from runtimed.kernels.process import Child, Process
+from runtimed.kernels.process import Child, KernelProcess
 from runtimed.kernels.tail import Tail
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ __all__ = ["launch"]
 T = TypeVar("T")
 
 
-async def launch(spec: LaunchSpec, runtime_dir: Path) -> Process:
+async def launch(spec: LaunchSpec, runtime_dir: Path) -> KernelProcess:
     """Start the process; it has bound nothing yet."""
     loop = asyncio.get_running_loop()
     tail = Tail(loop)
@@ -43,7 +43,7 @@ async def launch(spec: LaunchSpec, runtime_dir: Path) -> Process:
         tail.close()
         raise
     tail.launched()
-    return Process(Child(jupyter.popen), jupyter.endpoint, jupyter.place, tail)
+    return KernelProcess(Child(jupyter.popen), jupyter.endpoint, jupyter.place, tail)
 
 
 async def _undivided(spawning: asyncio.Future[_Jupyter]) -> _Jupyter:

@@ -37,6 +37,7 @@ class LaunchRecord(msgspec.Struct, frozen=True, kw_only=True):
     mark: str
     kernel: Identity | None = None  # None until it is launched
     sockets: str | None = None  # their folder, when it is not the record's
+    zygote: str | None = None  # the mark of the one it was forked from: what it forks itself has that one
 
 
 def identify(pid: int) -> Identity | None:
@@ -86,16 +87,16 @@ def _end(record: LaunchRecord) -> list[Identity]:
         kill_group(kernel.pid)
         _await_end(kernel)
         return [kernel]
-    if _left_behind(kernel.pid, record.mark):
+    if _left_behind(kernel.pid, {record.mark, record.zygote}):
         kill_group(kernel.pid)
     return []
 
 
-def _left_behind(group: int, mark: str) -> bool:
+def _left_behind(group: int, marks: set[str | None]) -> bool:
     """Whether a process of the ended kernel's group still runs (and it is that group, not a later one)."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if os.getpgid(process.pid) == group and process.environ().get(MARK) == mark:
+            if os.getpgid(process.pid) == group and process.environ().get(MARK, "") in marks:
                 return True
     return False
 

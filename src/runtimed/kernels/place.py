@@ -40,11 +40,14 @@ class Place:
         place.record(None)  # before there is a process, so that whatever happens it is found
         return place
 
-    def record(self, kernel: Identity | None) -> None:
+    @property
+    def mark(self) -> str:
+        return self.folder.name
+
+    def record(self, kernel: Identity | None, *, zygote: str | None = None) -> None:
         sockets = None if self.sockets == self.folder else str(self.sockets)
-        write_record(
-            self.folder, LaunchRecord(daemon=self._daemon, mark=self.folder.name, kernel=kernel, sockets=sockets)
-        )
+        launch = LaunchRecord(daemon=self._daemon, mark=self.mark, kernel=kernel, sockets=sockets, zygote=zygote)
+        write_record(self.folder, launch)
 
     def remove(self) -> None:
         for folder in {self.folder, self.sockets}:

@@ -1,4 +1,4 @@
-"""Process: a kernel's process leads a group that gets the signals, and its end is noticed at once."""
+"""Process: a process of ours leads a group that gets the signals, and its end is noticed at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from runtimed.kernels.place import Place
     from runtimed.kernels.tail import Tail
 
-__all__ = ["Child", "Exit", "Origin", "Process", "on_pidfd"]
+__all__ = ["Child", "Exit", "KernelProcess", "Origin", "Process", "on_pidfd"]
 
 
 class Exit(NamedTuple):
@@ -94,11 +94,10 @@ def on_pidfd(fd: int, ended: Callable[[], None]) -> None:
 
 
 class Process:
-    """A kernel's process with its group, its files and the last of what it printed."""
+    """A process with its group, its files and the last of what it printed."""
 
-    def __init__(self, origin: Origin, endpoint: Endpoint, place: Place, tail: Tail) -> None:
+    def __init__(self, origin: Origin, place: Place, tail: Tail) -> None:
         self.pid = origin.pid
-        self.endpoint = endpoint
         self.exit: Exit | None = None
         self._origin = origin
         self._place = place
@@ -117,9 +116,13 @@ class Process:
 
     def signal(self, number: int) -> None:
         """To the kernel and to what it started; a process that has ended is no error."""
-        if self.exit is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, number)
+        if self.exit is not None:
+            return
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            with contextlib.suppress(ProcessLookupError):  # forked, and not yet the leader of its group
+                os.kill(self.pid, number)
 
     async def ended_within(self, seconds: float) -> bool:
         try:
@@ -148,3 +151,11 @@ class Process:
         self._ended.set()
         if self._on_exit is not None:
             self._on_exit()
+
+
+class KernelProcess(Process):
+    """One that listens where its connection file says."""
+
+    def __init__(self, origin: Origin, endpoint: Endpoint, place: Place, tail: Tail) -> None:
+        super().__init__(origin, place, tail)
+        self.endpoint = endpoint
