@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from runtimed.ipynb.load import FILE_KEY
-from runtimed.ipynb.text import MAJOR, MINOR
+from runtimed.ipynb.text import MAJOR, MINOR, complete_kernelspec
 from runtimed.outputs.manifests import to_nbformat_outputs
 from runtimed.outputs.mime import to_nbformat
 from runtimed.outputs.native import from_key, from_native
@@ -82,7 +82,7 @@ def _metadata(metadata: dict[str, Any], runtime: RuntimeReads) -> dict[str, Any]
     if spec is not None and "language_info" not in found:
         found["language_info"] = {"name": spec["language"]}
     if isinstance(found.get("kernelspec"), dict):
-        _complete(found["kernelspec"])
+        complete_kernelspec(found["kernelspec"])  # peers may have written half of it
     return found
 
 
@@ -90,12 +90,6 @@ def _language(runtime: RuntimeReads) -> str:
     kernel = runtime.kernel()
     name = str(kernel.get("name") or "")
     return "typescript" if name == "deno" else str(kernel.get("language") or "")
-
-
-def _complete(kernelspec: dict[str, Any]) -> None:
-    """Peers may have written half of what nbformat demands."""
-    name = kernelspec.setdefault("name", "deno" if kernelspec.get("language") == "typescript" else "python3")
-    kernelspec.setdefault("display_name", name)
 
 
 def _cell(cell: CellRecord, runtime: RuntimeReads, fetch: Fetch) -> dict[str, Any]:

@@ -37,13 +37,13 @@ def parse(text: str) -> Notebook:
 
 
 def examine(text: str) -> Parsed:
-    """The notebook and what had to be repaired: ids that were missing or not unique."""
+    """The notebook and what had to be repaired: ids that were missing or not unique, a kernelspec without a name."""
     text = text.removeprefix("\ufeff")
     if not text.strip():
         return Parsed(empty(), ())
     notebook, has_ids = _upgraded(_json(text))
     cells = _cells(notebook)
-    repairs = _repair_ids(cells, keep=has_ids)
+    repairs = [*_repair_ids(cells, keep=has_ids), *_repair_kernelspec(notebook["metadata"])]
     _check(notebook)
     return Parsed(notebook, tuple(repairs))
 
@@ -141,6 +141,21 @@ def _short(error: Exception) -> str:
 
 def _kind(found: object) -> str:
     return {list: "array", str: "string", bool: "boolean", type(None): "null"}.get(type(found), "number")
+
+
+def complete_kernelspec(kernelspec: dict[str, Any]) -> bool:
+    """Add what nbformat demands and some programs leave out; whether anything was missing."""
+    before = len(kernelspec)
+    name = kernelspec.setdefault("name", "deno" if kernelspec.get("language") == "typescript" else "python3")
+    kernelspec.setdefault("display_name", name)
+    return len(kernelspec) != before
+
+
+def _repair_kernelspec(metadata: dict[str, Any]) -> list[str]:
+    found = metadata.get("kernelspec")
+    if isinstance(found, dict) and complete_kernelspec(found):
+        return [f"metadata.kernelspec was incomplete, it is {found['name']!r} now"]
+    return []
 
 
 # ------------------------------------------------------------------ ids

@@ -173,3 +173,12 @@ def test_the_text_is_what_nbformat_writes() -> None:
 
 def test_not_a_number_is_written_as_null() -> None:
     assert json.loads(dumps(book(x=math.nan)), parse_constant=pytest.fail)["metadata"] == {"x": None}
+
+
+def test_a_kernelspec_without_a_name_gets_one_and_that_is_reported() -> None:
+    text = json.dumps(book() | {"metadata": {"kernelspec": {"language": "python"}}})
+
+    notebook, repairs = examine(text)
+
+    assert notebook["metadata"]["kernelspec"] == {"language": "python", "name": "python3", "display_name": "python3"}
+    assert repairs == ("metadata.kernelspec was incomplete, it is 'python3' now",)
