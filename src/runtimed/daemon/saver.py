@@ -136,7 +136,9 @@ class Saver:
     async def export(self) -> str:
         """The notebook as the text of an .ipynb file."""
         documents = self._host.room.documents
-        return await asyncio.to_thread(self._text, Snapshot.take(documents.notebook, documents.runtime))
+        return await asyncio.to_thread(
+            self._text, Snapshot.take(documents.notebook, documents.runtime, documents.comms)
+        )
 
     async def close(self) -> None:
         """Save what is not saved, and stop watching."""
@@ -205,7 +207,9 @@ class Saver:
         heads = documents.notebook.document.heads
         self._behind = False
         try:
-            text = await asyncio.to_thread(self._text, Snapshot.take(documents.notebook, documents.runtime))
+            text = await asyncio.to_thread(
+                self._text, Snapshot.take(documents.notebook, documents.runtime, documents.comms)
+            )
             await asyncio.to_thread(self._checkpoint.announce, text, heads)
             stamp = await asyncio.to_thread(write_notebook, path, text, expected)
         except BaseException:
@@ -220,7 +224,7 @@ class Saver:
         return wire.NotebookSaved(path=str(path), exported_heads=hex_of(heads), save_sequence=self._sequence)
 
     def _text(self, snapshot: Snapshot) -> str:
-        return dumps(export(snapshot, snapshot, self._fetch))
+        return dumps(export(snapshot, snapshot, self._fetch, snapshot))
 
     def _fetch(self, digest: str) -> bytes:
         return self._services.blobs.get(digest) or b""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from runtimed.ipynb.load import FILE_KEY
 from runtimed.ipynb.text import MAJOR, MINOR, complete_kernelspec
+from runtimed.ipynb.widgets import with_widgets
 from runtimed.outputs.manifests import to_nbformat_outputs
 from runtimed.outputs.mime import to_nbformat
 from runtimed.outputs.native import from_key, from_native
@@ -44,15 +45,25 @@ class RuntimeReads(Protocol):
     def execution(self, execution_id: str) -> ExecutionRecord | None: ...
 
 
-def export(notebook: NotebookReads, runtime: RuntimeReads, fetch: Fetch) -> dict[str, Any]:
+class WidgetReads(Protocol):
+    """The same of a CommsDoc."""
+
+    def models(self) -> dict[str, dict[str, Any]]: ...
+
+
+def export(
+    notebook: NotebookReads, runtime: RuntimeReads, fetch: Fetch, widgets: WidgetReads | None = None
+) -> dict[str, Any]:
     """The notebook as it stands; ``fetch`` brings the bytes of a blob, and may run anywhere."""
     metadata = notebook.metadata()
     kept = _kept(metadata)
     extra = kept.get("extra")
+    cells = [_cell(notebook.cell(cell_id), runtime, fetch) for cell_id in notebook.cell_ids()]
+    models = widgets.models() if widgets else {}
     return {
         **(extra if isinstance(extra, dict) else {}),
-        "cells": [_cell(notebook.cell(cell_id), runtime, fetch) for cell_id in notebook.cell_ids()],
-        "metadata": _metadata(metadata, runtime),
+        "cells": cells,
+        "metadata": with_widgets(_metadata(metadata, runtime), models, cells, fetch),
         "nbformat": MAJOR,
         "nbformat_minor": max(MINOR, _int(kept.get("nbformat_minor"))),
     }

@@ -12,9 +12,9 @@ import uuid
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+from runtimed.kernels.comms import Comms
 from runtimed.outputs.reducer import OutputOp, OutputReducer
 from runtimed.room.events import (
-    CommReceived,
     ExecutionFinished,
     ExecutionStarted,
     OutputsChanged,
@@ -58,6 +58,7 @@ class Translator:
 
     def __init__(self, *, output_id: Callable[[], str] = lambda: str(uuid.uuid4())) -> None:
         self._new_id = output_id
+        self._comms = Comms(output_id)
         self._open: dict[str, _Execution | None] = {}  # None until there is a place for its outputs
         self._ended: OrderedDict[str, _Execution] = OrderedDict()
 
@@ -73,12 +74,15 @@ class Translator:
         reports = _Reports()
         for message in batch:
             if message.msg_type in COMMS:
-                reports.add(_comm(message))
+                reports.add(*self._comms.take(message, place))
+            elif (capture := self._comms.capture(message.parent_id)) is not None and message.msg_type in OUTPUTS:
+                capture.feed(message.msg_type, message.content, place)
             elif (execution := self._execution(message.parent_id, place)) is not None:
                 self._take(execution, message, reports)
             elif message.msg_type in OUTPUTS:
                 log.debug("%s of unknown parent %s left out", message.msg_type, message.parent_id)
         reports.settle()
+        reports.add(*self._comms.settle())
         return reports.items
 
     def _execution(self, parent_id: str, place: Place) -> _Execution | None:
@@ -131,6 +135,7 @@ class Translator:
             execution.has_error = True  # Deno says a syntax error in its reply alone
             reports.output(execution, "error", execution.unexplained)
         reports.settle(execution)
+        reports.add(*self._comms.settle())
         reports.add(ExecutionFinished(execution.execution_id, execution.reply, execution.count))
         execution.ended = True
         del self._open[execution.execution_id]
@@ -148,9 +153,9 @@ class _Reports:
         self._of: str | None = None
         self._unsettled: dict[str, _Execution] = {}
 
-    def add(self, report: Report) -> None:
+    def add(self, *reports: Report) -> None:
         self._flush()
-        self.items.append(report)
+        self.items += reports
 
     def output(self, execution: _Execution, kind: str, content: dict[str, Any]) -> None:
         self._put(execution, execution.reducer.feed(kind, content))
@@ -189,10 +194,6 @@ def _count(content: dict[str, Any]) -> int | None:
     """Cells can set their number to what they like; only one that a document holds is taken."""
     count = content.get("execution_count")
     return count if isinstance(count, int) and 0 <= count < 2**53 else None
-
-
-def _comm(message: KernelMessage) -> CommReceived:
-    return CommReceived(message.msg_type, message.content, message.metadata, tuple(message.buffers), message.parent_id)
 
 
 def _pages(payload: Any) -> list[dict[str, Any]]:

@@ -48,6 +48,7 @@ class Documents:
     pool: Document
     _for_notebook: list[Write] = field(default_factory=list)
     _for_runtime: list[Write] = field(default_factory=list)
+    _for_comms: list[Write] = field(default_factory=list)
     poisoned: DocumentPoisoned | None = None
     refused: list[RuntimedError] = field(default_factory=list)  # why writes of the last commit were left out
     _soon: list[Write] = field(default_factory=list)  # for the runtime state
@@ -70,7 +71,7 @@ class Documents:
     @property
     def uncommitted(self) -> bool:
         """Something is collected that the next commit writes."""
-        return bool(self._for_notebook or self._for_runtime)
+        return bool(self._for_notebook or self._for_runtime or self._for_comms)
 
     @property
     def soon(self) -> bool:
@@ -101,6 +102,9 @@ class Documents:
     def in_runtime(self, write: Write) -> None:
         self._for_runtime.append(write)
 
+    def in_comms(self, write: Write) -> None:
+        self._for_comms.append(write)
+
     def commit(self, *, soon: bool = False, rest: bool = False) -> list[Append]:
         """Write what was collected (``rest``: all of it); the changes made are to be logged before they are told.
 
@@ -113,7 +117,7 @@ class Documents:
         if rest:
             self._for_notebook += self._later
             self._later = []
-        # The runtime state goes first: a peer that sees a cell's execution_id finds the execution.
+        # Whoever sees an output finds its widget, and whoever sees a cell's execution_id the execution.
         made: list[Append] = []
         try:
             for name, document, writes in self._collected():
@@ -124,6 +128,7 @@ class Documents:
 
     def _collected(self) -> list[tuple[str, Document, list[Write]]]:
         return [
+            ("comms", self.comms.document, self._for_comms),
             ("runtime", self.runtime.document, self._for_runtime),
             ("notebook", self.notebook.document, self._for_notebook),
         ]

@@ -39,7 +39,7 @@ class ExecutionFinished:
 
 @dataclass(frozen=True, slots=True)
 class CommReceived:
-    """comm_open, comm_msg or comm_close on iopub (jupyter protocol §comms)."""
+    """A comm message that is an event and no widget's state (jupyter protocol §comms): all are to hear it."""
 
     msg_type: str
     content: dict[str, Any]
@@ -48,7 +48,39 @@ class CommReceived:
     execution_id: str
 
 
-Report = ExecutionStarted | OutputsChanged | ExecutionFinished | CommReceived
+@dataclass(frozen=True, slots=True)
+class CommOpened:
+    """A new widget; ``state`` is as outputs/widgets stores it."""
+
+    comm_id: str
+    target_name: str
+    state: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CommUpdated:
+    """Keys of a widget's state that the kernel changed."""
+
+    comm_id: str
+    state: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CommClosed:
+    comm_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WidgetOutputs:
+    """All outputs of an Output widget, as manifests; as nbformat has them where the kernel is yet to be told."""
+
+    comm_id: str
+    manifests: tuple[dict[str, Any], ...]
+    outputs: list[dict[str, Any]] | None
+
+
+WidgetReport = CommOpened | CommUpdated | CommClosed | WidgetOutputs
+Report = ExecutionStarted | OutputsChanged | ExecutionFinished | CommReceived | WidgetReport
 
 
 # What happens to a room from outside; daemon/host makes them.

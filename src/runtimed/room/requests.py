@@ -15,15 +15,17 @@ if TYPE_CHECKING:
     from runtimed.room.documents import Documents
     from runtimed.room.executions import Executions
     from runtimed.room.peers import Peer, Peers
+    from runtimed.room.widgets import Widgets
 
 
 class Requests:
     """Serves the REQUEST frames of a room's peers (PROTOCOL §5)."""
 
-    def __init__(self, documents: Documents, peers: Peers, executions: Executions) -> None:
+    def __init__(self, documents: Documents, peers: Peers, executions: Executions, widgets: Widgets) -> None:
         self._documents = documents
         self._peers = peers
         self._executions = executions
+        self._widgets = widgets
 
     def take(self, event: events.Requested, since: float | None = None) -> list[Effect]:
         """Serve one request, or park it until the changes it needs are here."""
@@ -74,6 +76,7 @@ class Requests:
                 raise InvalidRequest("Not a comm message", hint="comm_open, comm_msg or comm_close, buffers as bytes")
             case wire.SendComm(message=message):
                 self._peers.answer(address, wire.Ok())
+                self._widgets.sent(message)
                 return [SendComm(message)]
             case wire.AcknowledgeNotebookSync():
                 self._peers.answer(address, wire.NotebookSyncAcknowledged(heads=list(envelope.required_heads)))

@@ -27,6 +27,7 @@ from runtimed.room.loading import Loading
 from runtimed.room.peers import UNSAID_MAX, Peers
 from runtimed.room.presence import PresenceBoard
 from runtimed.room.requests import Requests
+from runtimed.room.widgets import Widgets
 from runtimed.wire.broadcasts import CommBroadcast, encode_broadcast
 from runtimed.wire.frames import CAPS, FrameType
 from runtimed.wire.handshake import InitialLoad
@@ -50,7 +51,8 @@ class Room:
         self.path = path
         self.peers = Peers(documents.by_frame())
         self.executions = Executions(documents, answer=self.peers.answer, new_id=new_id)
-        self.requests = Requests(documents, self.peers, self.executions)
+        self.widgets = Widgets(documents, new_id)
+        self.requests = Requests(documents, self.peers, self.executions, self.widgets)
         self.presence = PresenceBoard()
         self.loading = Loading(documents)
 
@@ -109,6 +111,7 @@ class Room:
                 self.executions.phase(event)
             case events.KernelReady():
                 self.peers.owe_everybody()
+                self.widgets.forget()
                 return self.executions.ready(event)
             case events.KernelFailed():
                 self.peers.owe_everybody()
@@ -190,6 +193,8 @@ class Room:
             effects.append(Touched())
             if any(peer.parked for peer in self.peers):
                 effects.append(Unpark())
+        elif kind is FrameType.COMMS_DOC_SYNC and self.executions.kernel == "running":
+            effects += self.widgets.written(news)
         return effects
 
     def _reported(self, event: events.Reported) -> list[Effect]:
@@ -199,6 +204,8 @@ class Room:
                 self.peers.owe_author(self.executions.submitter(item.execution_id))
             elif isinstance(item, events.CommReceived):
                 self._comm(item)
+            elif isinstance(item, events.WidgetReport):
+                effects += self.widgets.report(item)
             effects += self.executions.report(item)
         return effects
 
