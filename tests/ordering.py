@@ -20,6 +20,7 @@ def an_order(
     source: str = "uv:prewarmed",
     *,
     packages: Sequence[str] = (),
+    channels: Sequence[str] = (),
     declared: Declared | None = None,
     folder: Path | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
@@ -30,7 +31,12 @@ def an_order(
     found = look_up(folder, folder) if folder else Found()
     return Order(
         decision=decide("python", source, declared, found),
-        settings=Settings(env_dir=store, uv_default_packages=tuple(packages)),
+        settings=Settings(
+            env_dir=store,
+            uv_default_packages=tuple(packages),
+            conda_default_packages=tuple(packages),
+            conda_channels=tuple(channels),
+        ),
         room_dir=room_dir,
         folder=folder or room_dir,
         progress=progress,

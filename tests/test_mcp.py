@@ -289,11 +289,23 @@ async def test_a_file_is_opened_where_the_server_stands(daemon: Daemon, tmp_path
 
 
 @integration
-async def test_an_environment_that_is_not_here_yet_is_refused_in_words(daemon: Daemon, tmp_path: Path) -> None:
+async def test_an_unknown_environment_is_refused_with_those_there_are(daemon: Daemon, tmp_path: Path) -> None:
     async with agent_in(tmp_path) as agent:
         await agent.answer("connect_notebook", notebook_id="env")
 
-        assert "uv:prewarmed" in await agent.refusal("start_kernel", env_source="conda:inline")
+        assert "uv:prewarmed" in await agent.refusal("start_kernel", env_source="conda:nothing")
+        assert "names no conda dependencies" in await agent.refusal("start_kernel", env_source="conda:inline")
+
+
+@integration
+async def test_an_agent_runs_typescript_in_deno(daemon: Daemon, tmp_path: Path) -> None:
+    async with agent_in(tmp_path) as agent:
+        await agent.answer("connect_notebook", notebook_id="typescript")
+        assert (await agent.answer("start_kernel", kernel_type="deno"))["env_source"] == "deno"
+
+        result = await agent.answer("run_code", code="const x: number = 40; x + 2")
+        assert result["outputs"][0]["data"]["text/plain"] == "42"
+        assert (await agent.answer("run_code", code="const = ;"))["error"]["ename"] == "Error"
 
 
 @integration

@@ -29,6 +29,8 @@ class Settings:
     uv_pool_size: int = 0
     conda_pool_size: int = 0
     uv_default_packages: tuple[str, ...] = DEFAULT_PACKAGES
+    conda_default_packages: tuple[str, ...] = DEFAULT_PACKAGES
+    conda_channels: tuple[str, ...] = ("conda-forge",)  # names, addresses, file:// too; first come, first served
     keep_alive_secs: float = 1800.0
     kernel_start_timeout: float = 60.0
     autosave_secs: float = 2.0
@@ -117,6 +119,8 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], object]]] = {
     "uv_pool_size": ("RUNTIMED_UV_POOL_SIZE", _count),
     "conda_pool_size": ("RUNTIMED_CONDA_POOL_SIZE", _count),
     "uv_default_packages": ("RUNTIMED_UV_DEFAULT_PACKAGES", _words),
+    "conda_default_packages": ("RUNTIMED_CONDA_DEFAULT_PACKAGES", _words),
+    "conda_channels": ("RUNTIMED_CONDA_CHANNELS", _words),
     "keep_alive_secs": ("RUNTIMED_KEEP_ALIVE_SECS", _seconds),
     "log_level": ("RUNTIMED_LOG_LEVEL", str.upper),
 }

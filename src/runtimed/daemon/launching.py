@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from runtimed.environments.projects import Found, look_up
-from runtimed.environments.sources import NAMED, Decision, decide
+from runtimed.environments.sources import KERNELSPEC, NAMED, Decision, decide
+from runtimed.kernels.installed import installed_spec
 from runtimed.kernels.kernelspec import LaunchSpec, kernel_environ
 
 if TYPE_CHECKING:
@@ -26,8 +27,14 @@ async def decided(effect: LaunchKernel, folder: Path, *, has_file: bool) -> Deci
     return decide(effect.kernel_type, effect.env_source, effect.declared, found)
 
 
-def spec_of(environment: Environment, *, cwd: Path) -> LaunchSpec:
-    """The environment in the kernels' own terms."""
+async def spec_of(environment: Environment, *, cwd: Path) -> LaunchSpec:
+    """The environment in the kernels' own terms.
+
+    Raises:
+        InvalidRequest, ToolMissing, KernelStartError: it is an installed kernelspec that cannot be used.
+    """
+    if environment.source.startswith(KERNELSPEC):
+        return await asyncio.to_thread(installed_spec, environment.kernel_name, cwd, environment.env)
     return LaunchSpec(
         argv=environment.argv,
         env=kernel_environ(environment.env),
@@ -37,4 +44,6 @@ def spec_of(environment: Environment, *, cwd: Path) -> LaunchSpec:
         kernel_name=environment.kernel_name,
         interrupt_mode=environment.interrupt_mode,
         transport=environment.transport,
+        late_outputs=environment.late_outputs,
+        wedges=environment.wedges,
     )

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+DEAF_S = 5.0  # after an interrupt
+DEAF = "it did not come back from the interrupt, and was ended; another one is started, without its variables"
+
 BROKEN_LAYER = ("ModuleNotFoundError", "ImportError")  # what a kernel says that cannot be helped by another try
 
 
@@ -51,6 +54,7 @@ class KernelRunner:
         self._kernel: Kernel | None = None
         self._pump: OutputPump | None = None
         self._translator: Translator | None = None
+        self._deafness: asyncio.TimerHandle | None = None
 
     # Effects
 
@@ -94,8 +98,17 @@ class KernelRunner:
     # How
 
     async def _interrupt(self, kernel: Kernel) -> None:
+        running = self._translator.running if self._translator else None
+        if kernel.spec.wedges and running and self._deafness is None:
+            loop = asyncio.get_running_loop()
+            self._deafness = loop.call_later(DEAF_S, self._has_gone_deaf, kernel, running)
         with contextlib.suppress(KernelDied):
             await kernel.interrupt()
+
+    def _has_gone_deaf(self, kernel: Kernel, execution_id: str) -> None:
+        self._deafness = None
+        if self._translator is not None and self._translator.is_running(execution_id):
+            self._services.start(self._bury(kernel, DEAF, again=True))
 
     def _alive(self) -> Kernel:
         if self._kernel is None:
@@ -130,10 +143,15 @@ class KernelRunner:
             await quarantine(environment, self._services.settings.env_dir)
             environment = await self._prepare(decision, effect)
             kernel = await self._begin(environment)
-        log.info("room %s: kernel %d started from %s", self._folder.name, kernel.pid, environment.source)
+        log.info("room %s: kernel %s started from %s", self._folder.name, kernel.pid, environment.source)
         info = kernel.info.get("language_info", {})
         ready = events.KernelReady(
-            decision.kernel_type, environment.source, info, environment.packages, environment.kernel_name
+            decision.kernel_type,
+            environment.source,
+            info,
+            environment.packages,
+            kernel.spec.kernel_name,
+            kernel.spec.display_name,
         )
         self._tell(ready)
 
@@ -156,7 +174,7 @@ class KernelRunner:
         services = self._services
         pump = OutputPump(services.start, translator, services.place_output, self._report)
         kernel = await Kernel.start(
-            spec_of(environment, cwd=self._working_dir()),
+            await spec_of(environment, cwd=self._working_dir()),
             runtime_dir=self._folder / "kernel",
             on_batch=pump.take,
             on_death=self._died,
@@ -177,7 +195,7 @@ class KernelRunner:
         if self._kernel is not None:
             self._services.start(self._bury(self._kernel, death.reason))
 
-    async def _bury(self, kernel: Kernel, reason: str) -> None:
+    async def _bury(self, kernel: Kernel, reason: str, *, again: bool = False) -> None:
         """What it still said comes first, then that it is dead; the next launch waits for both."""
         async with self._turn:
             if self._kernel is not kernel:
@@ -186,7 +204,7 @@ class KernelRunner:
             if pump is not None:
                 await pump.drained()
             log.warning("room %s: the kernel died: %s", self._folder.name, reason)
-            self._tell(events.KernelLost(reason))
+            self._tell(events.KernelLost(reason, again))
             await kernel.shutdown(now=True)  # its files and sockets
 
     async def _shutdown(self) -> None:
@@ -197,6 +215,9 @@ class KernelRunner:
     async def _end(self) -> None:
         kernel, self._kernel = self._kernel, None
         pump, self._pump = self._pump, None
+        if self._deafness is not None:
+            self._deafness.cancel()
+            self._deafness = None
         if pump is not None:
             pump.close()
         if kernel is not None:

@@ -50,6 +50,8 @@ class Environment:
     display_name: str = "Python 3"
     interrupt_mode: str = "signal"  # or message
     transport: str = "ipc"  # or tcp, for kernels that know nothing else
+    late_outputs: bool = False  # results may come after it has said that it is done
+    wedges: bool = False  # an interrupt may leave its kernel alive and deaf
     packages: tuple[str, ...] = ()  # as asked for
     pinned: tuple[str, ...] = ()  # as resolved: name==version
     layers: tuple[Layer, ...] = ()  # not to be collected while the kernel lives

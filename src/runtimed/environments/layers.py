@@ -1,7 +1,7 @@
 """Layers: one folder for one resolved lock, there as a whole or not there at all, and never written to again.
 
 Below the store: ``layers/KEY`` (published), ``tmp/KEY.…`` (being built), ``locks/KEY`` (held by its builder),
-``resolved/ID.json`` (which layer a list of packages came to), ``uv-cache``.
+``resolved/ID.json`` (which layer a list of packages came to), ``uv-cache``, ``conda-cache``.
 """
 
 from __future__ import annotations
@@ -81,9 +81,10 @@ class LayerStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.cache = root / "uv-cache"
+        self.conda_cache = root / "conda-cache"
 
     def make_folders(self) -> None:
-        for name in ("layers", "tmp", "locks", "resolved", self.cache.name):
+        for name in ("layers", "tmp", "locks", "resolved", self.cache.name, self.conda_cache.name):
             (self.root / name).mkdir(parents=True, exist_ok=True)
 
     # ------------------------------------------------------------ what a list of packages came to

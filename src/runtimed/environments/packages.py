@@ -10,12 +10,10 @@ from runtimed.environments.build import Wanted, find_layer, resolve
 from runtimed.environments.environment import Environment, ipykernel_argv
 from runtimed.environments.inline import Requirements, requirements_of, requirements_of_script
 from runtimed.environments.interpreters import find_python
-from runtimed.environments.layers import Layer, LayerStore
-from runtimed.environments.thin import thin_environment, variables
+from runtimed.environments.layers import LayerStore
+from runtimed.environments.thin import stand_before, variables
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from runtimed.environments.environment import Order
 
 __all__ = ["build_inline", "build_pep723", "build_prewarmed", "lock_for"]
@@ -58,7 +56,7 @@ async def _build(order: Order, requirements: Requirements, *, trusted: bool = Fa
     wanted = _wanted(order, requirements, trusted=trusted)
     resolved, layer = await find_layer(wanted, python=python, store=store, progress=order.progress)
     prefix = order.room_dir / "env"
-    thin = await asyncio.to_thread(_stand_before, layer, prefix)
+    thin = await asyncio.to_thread(stand_before, layer, prefix)
     return Environment(
         argv=ipykernel_argv(thin),
         prefix=prefix,
@@ -68,9 +66,3 @@ async def _build(order: Order, requirements: Requirements, *, trusted: bool = Fa
         pinned=resolved.packages,
         layers=(layer,),
     )
-
-
-def _stand_before(layer: Layer, prefix: Path) -> Path:
-    python = thin_environment(layer, prefix)
-    layer.touch()
-    return python

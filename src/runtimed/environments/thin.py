@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from runtimed.environments.layers import Layer
 
-__all__ = ["thin_environment", "variables"]
+__all__ = ["stand_before", "thin_environment", "variables"]
 
 POINTER = "_runtimed_layer.pth"
 
@@ -31,6 +31,13 @@ def thin_environment(layer: Layer, prefix: Path, before: Sequence[Path] = ()) ->
         _set_other_version_aside(prefix, version)
         _write(prefix, files, links)
     return prefix / "bin" / "python"
+
+
+def stand_before(layer: Layer, prefix: Path) -> Path:
+    """The same, and the layer counts as used."""
+    python = thin_environment(layer, prefix)
+    layer.touch()
+    return python
 
 
 def variables(layer: Layer, prefix: Path, path: str) -> dict[str, str]:

@@ -18,9 +18,11 @@ from runtimed.environments.progress import UvReader
 from runtimed.errors import EnvError, InstallError, SolveError, ToolMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from runtimed.environments.progress import OnProgress
+
+    Told = Callable[[str], None]  # gets each line of stderr
 
 __all__ = ["Uv", "classify", "find_uv", "run"]
 
@@ -100,22 +102,46 @@ class Uv:
     ) -> None:
         """Exactly the lock into the venv at ``prefix``, compiled."""
         arguments = ["sync", "--require-hashes", "--compile-bytecode", "-p", str(prefix), *options, str(lock)]
-        await self._pip([*arguments, *["--offline"] * offline], progress=progress)
+        await self._pip([*arguments, *["--offline"] * offline], told=UvReader(progress).read)
 
     async def project(self, command: str, folder: Path, *options: str, progress: OnProgress | None = None) -> str:
         """One of uv's project commands. The project's own [tool.uv] counts, its environment is its own .venv."""
         no_index = [argument for argument in self.settings.arguments if argument == "--no-index"]
         argv = [self.binary, *command.split(), "--project", str(folder), *options]
         argv += no_index if command in ("lock", "sync") else []
-        return await run(argv, env=self.environ(), cwd=folder, progress=progress)
+        return await run(argv, env=self.environ(), cwd=folder, told=UvReader(progress).read if progress else None)
 
     async def make_venv(self, prefix: Path, python: Path) -> None:
         arguments = ["venv", "-q", "--relocatable", "--no-project", "-p", str(python), str(prefix)]
         await run([self.binary, "--no-config", *arguments], env=self.environ(), cwd=self.cache.parent)
 
-    async def _pip(self, arguments: list[str], *, stdin: str = "", progress: OnProgress | None = None) -> str:
+    async def would_add(
+        self, requirements: Iterable[str], python: Path, folder: Path, options: Sequence[str] = ()
+    ) -> tuple[str, ...]:
+        """What these lines of pip's would bring into the environment of ``python``: name==version each."""
+        said: list[str] = []
+        arguments = ["install", "--dry-run", "-r", "-", "-p", str(python), *options]
+        await self._pip(arguments, stdin=_lines(requirements), cwd=folder, told=said.append)
+        return tuple(sorted(line.split()[1] for line in said if line.startswith(" + ")))
+
+    async def add(
+        self,
+        requirements: Iterable[str],
+        python: Path,
+        folder: Path,
+        *,
+        progress: OnProgress,
+        options: Sequence[str] = (),
+    ) -> None:
+        """These lines of pip's into the environment of ``python``, compiled; what is there and fits stays."""
+        arguments = ["install", "--compile-bytecode", "-r", "-", "-p", str(python), *options]
+        await self._pip(arguments, stdin=_lines(requirements), cwd=folder, told=UvReader(progress).read)
+
+    async def _pip(
+        self, arguments: list[str], *, stdin: str = "", cwd: Path | None = None, told: Told | None = None
+    ) -> str:
         argv = [self.binary, "pip", *arguments, *self.settings.arguments]
-        return await run(argv, env=self.environ(), cwd=self.cache.parent, stdin=stdin, progress=progress)
+        return await run(argv, env=self.environ(), cwd=cwd or self.cache.parent, stdin=stdin, told=told)
 
 
 def _write_down(lines: Iterable[str]) -> Path:
@@ -124,9 +150,11 @@ def _write_down(lines: Iterable[str]) -> Path:
     return Path(file.name)
 
 
-async def run(
-    argv: list[str], *, env: dict[str, str], cwd: Path, stdin: str = "", progress: OnProgress | None = None
-) -> str:
+def _lines(texts: Iterable[str]) -> str:
+    return "".join(f"{text}\n" for text in texts)
+
+
+async def run(argv: list[str], *, env: dict[str, str], cwd: Path, stdin: str = "", told: Told | None = None) -> str:
     """Its stdout, or the EnvError that its stderr amounts to. Whatever ends us ends it and its children."""
     process = await asyncio.create_subprocess_exec(
         *argv, env=env, cwd=cwd, limit=LINE_LIMIT, start_new_session=True,
@@ -139,7 +167,7 @@ async def run(
             process.stdin.close()
             async with asyncio.TaskGroup() as group:
                 output = group.create_task(process.stdout.read())
-                said = group.create_task(_read_lines(process.stderr, UvReader(progress) if progress else None))
+                said = group.create_task(_read_lines(process.stderr, told))
             code = await process.wait()
     except TimeoutError as exc:
         raise InstallError(f"building the environment took longer than {TIMEOUT:.0f} s and was stopped") from exc
@@ -150,13 +178,13 @@ async def run(
     return output.result().decode()
 
 
-async def _read_lines(stream: asyncio.StreamReader, reader: UvReader | None) -> deque[str]:
+async def _read_lines(stream: asyncio.StreamReader, told: Told | None) -> deque[str]:
     tail: deque[str] = deque(maxlen=TAIL)
     async for raw in stream:
         line = raw.decode(errors="replace").rstrip()
         tail.append(line)
-        if reader:
-            reader.read(line)
+        if told:
+            told(line)
     return tail
 
 

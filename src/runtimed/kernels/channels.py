@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import zmq
 
 from runtimed.errors import KernelDied, RemoteProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from runtimed.kernels.messages import Codec, KernelMessage
 
@@ -39,6 +39,19 @@ class Endpoint(NamedTuple):
     iopub: int
     control: int
     key: bytes
+
+    @classmethod
+    def of(cls, info: Mapping[str, Any]) -> Endpoint:
+        """Of what a connection file holds."""
+        key = info["key"]
+        return cls(
+            transport=info["transport"],
+            ip=info["ip"],
+            shell=info["shell_port"],
+            iopub=info["iopub_port"],
+            control=info["control_port"],
+            key=key if isinstance(key, bytes) else key.encode(),
+        )
 
     def address(self, port: int) -> str:
         separator = "-" if self.transport == "ipc" else ":"

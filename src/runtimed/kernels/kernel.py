@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runtimed.errors import InvalidRequest, KernelDied
+from runtimed.kernels.latecomers import Latecomers
 from runtimed.kernels.reserve import start_kernel
 
 if TYPE_CHECKING:
@@ -88,8 +89,13 @@ class Kernel:
         return kernel
 
     @property
-    def pid(self) -> int:
+    def pid(self) -> int | None:
+        """None where only a provisioner knows the process."""
         return self._alive().process.pid
+
+    @property
+    def spec(self) -> LaunchSpec:
+        return self._spec
 
     @property
     def alive(self) -> bool:
@@ -161,7 +167,8 @@ class Kernel:
 
     async def _begin(self) -> None:
         life, self.info = await self._start(self._spec, self._runtime_dir, self._timeout)
-        life.serve(self._on_batch, self._died)
+        take = Latecomers(life, self._on_batch).take if self._spec.late_outputs else self._on_batch
+        life.serve(take, self._died)
         self._life = life
 
     async def _end(self, *, now: bool) -> None:

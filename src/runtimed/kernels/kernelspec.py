@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from jupyter_client.kernelspec import KernelSpec
+
 __all__ = ["LaunchSpec", "kernel_environ", "python_spec"]
 
 
@@ -26,6 +28,10 @@ class LaunchSpec:
     interrupt_mode: str = "signal"  # or message: an interrupt_request on the control channel
     transport: str = "ipc"  # or tcp, for kernels that know nothing else
     layer: Path | None = None  # argv's Python is that of a thin environment in front of this one, and ipykernel in it
+    kernelspec: KernelSpec | None = None  # an installed one, whose env and placeholders are filled in at the launch
+    elsewhere: bool = False  # its kernelspec names a provisioner that is not the local one
+    late_outputs: bool = False  # results may come after it has said that it is done
+    wedges: bool = False  # an interrupt may leave it alive and deaf
 
 
 def kernel_environ(laid_over: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jupyter_client.kernelspec import KernelSpec
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 __all__ = ["launch"]
 
 T = TypeVar("T")
+
+# In a kernelspec these mean the interpreter that runs jupyter_client, wherever PATH leads.
+PYTHONS = frozenset(
+    {"python", f"python{sys.version_info.major}", f"python{sys.version_info.major}.{sys.version_info.minor}"}
+)
 
 
 async def launch(spec: LaunchSpec, runtime_dir: Path) -> KernelProcess:
@@ -81,7 +87,9 @@ class _Jupyter:
         self.place = place
         self._spec = spec
         self._mark = place.folder.name
-        kernel_spec = KernelSpec(argv=list(spec.argv), display_name=spec.display_name, language=spec.language)
+        kernel_spec = spec.kernelspec or KernelSpec(
+            argv=list(spec.argv), display_name=spec.display_name, language=spec.language
+        )
         self._manager = _Manager(
             transport=spec.transport,
             connection_file=str(place.folder / "connection.json"),
@@ -117,15 +125,7 @@ class _Jupyter:
 
     @property
     def endpoint(self) -> Endpoint:
-        info: dict[str, Any] = dict(self._manager.get_connection_info())
-        return Endpoint(
-            transport=info["transport"],
-            ip=info["ip"],
-            shell=info["shell_port"],
-            iopub=info["iopub_port"],
-            control=info["control_port"],
-            key=info["key"],
-        )
+        return Endpoint.of(dict(self._manager.get_connection_info()))
 
 
 class _Manager(AsyncKernelManager):
@@ -152,5 +152,6 @@ def _result(coroutine: Coroutine[Any, Any, T]) -> T:
 def _check(spec: LaunchSpec) -> None:
     if not spec.cwd.is_dir():
         raise KernelStartError(f"The kernel's working directory does not exist: {spec.cwd}")
-    if shutil.which(spec.argv[0], path=spec.env.get("PATH")) is None:
+    program = sys.executable if spec.argv[0] in PYTHONS else spec.argv[0]
+    if shutil.which(program, path=spec.env.get("PATH")) is None:
         raise KernelStartError(f"The kernel's program does not exist or cannot be run: {spec.argv[0]}")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from runtimed.kernels.messages import KernelMessage
     from runtimed.kernels.process import Exit, KernelProcess
+    from runtimed.kernels.provisioned import Provisioned
 
 __all__ = ["Life"]
 
@@ -28,7 +29,7 @@ NUDGE_S = (0.02, 1.0)  # first and longest wait for a sign on iopub before the k
 class Life:
     """``serve`` after ``ready``; ``end`` always, unless it has ended by itself."""
 
-    def __init__(self, process: KernelProcess, *, message_interrupts: bool) -> None:
+    def __init__(self, process: KernelProcess | Provisioned, *, message_interrupts: bool) -> None:
         self.process = process
         self._message_interrupts = message_interrupts
         self._codec = Codec(process.endpoint.key, uuid.uuid4().hex)

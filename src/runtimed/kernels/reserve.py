@@ -17,6 +17,7 @@ from runtimed.errors import KernelStartError
 from runtimed.kernels.forked import WaitingKernel, fork_kernel
 from runtimed.kernels.launcher import launch
 from runtimed.kernels.life import Life
+from runtimed.kernels.provisioned import provision
 from runtimed.kernels.thin import Thin, look_at, same_birth
 from runtimed.kernels.zygote import Zygote
 
@@ -36,7 +37,7 @@ BOUND_S = 30.0
 
 async def start_kernel(spec: LaunchSpec, runtime_dir: Path, timeout: float) -> tuple[Life, dict[str, Any]]:
     """A process of its own: the way that is always there."""
-    process = await launch(spec, runtime_dir)
+    process = await provision(spec, runtime_dir, timeout) if spec.elsewhere else await launch(spec, runtime_dir)
     life = Life(process, message_interrupts=spec.interrupt_mode == "message")
     return life, await life.ready(timeout)
 

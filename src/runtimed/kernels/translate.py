@@ -66,6 +66,11 @@ class Translator:
         """The kernel is about to be asked; the id is the message id of the request."""
         self._open[execution_id] = None
 
+    @property
+    def running(self) -> str | None:
+        """What was begun first of what has not ended."""
+        return next(iter(self._open), None)
+
     def is_running(self, execution_id: str) -> bool:
         """Whether it was begun and has not ended yet."""
         return execution_id in self._open

@@ -79,7 +79,10 @@ class Tools:
         kernel_type: Annotated[Literal["python", "deno"], Field(description="The language.")] = "python",
         env_source: Annotated[
             str,
-            Field(description='"auto" or "uv:prewarmed" (numpy, pandas, matplotlib). The first start installs them.'),
+            Field(
+                description='"auto"; "uv:prewarmed" or "conda:prewarmed" (numpy, pandas, matplotlib); '
+                '"kernelspec:NAME" for one that is installed. The first start installs what is missing.'
+            ),
         ] = "auto",
     ) -> CallToolResult:
         """Start the notebook's kernel. If it has one already that one stays, and the answer says which it is."""

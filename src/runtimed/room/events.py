@@ -164,6 +164,7 @@ class KernelReady:
     language_info: dict[str, Any]
     packages: tuple[str, ...] = ()
     kernel_name: str = "python3"
+    display_name: str = "Python 3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +176,13 @@ class KernelFailed:
 
 @dataclass(frozen=True, slots=True)
 class KernelLost:
-    """The kernel ended without being asked; ``reason`` is exit code or signal, in words."""
+    """The kernel ended without being asked; ``reason`` is exit code or signal, in words.
+
+    ``again``: another one of the same kind is wanted in its place, since it ended by no fault of the cell's.
+    """
 
     reason: str
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,7 @@ class Executions:
             error_details="",
         )
         self._record.packages(event.packages)
+        self._record.kernelspec(event.kernel_name, event.display_name, event.language_info)
         self._record.progress(None)
         for address in self._launching:
             self._answer(address, self._launched(already=False))
@@ -140,12 +141,13 @@ class Executions:
         return self._abandon(f"no kernel could be started: {error.message}")
 
     def lost(self, event: events.KernelLost) -> list[Effect]:
-        """The kernel died by itself: what ran is in error, what waited is cancelled, nothing restarts."""
+        """The kernel died by itself: what ran is in error, what waited is cancelled."""
         if self.kernel != "running":
             return []  # it was being shut down, or the next one starts already
         self.kernel = "none"
         self._record.kernel(lifecycle="Error", activity="", error_reason="kernel_died", error_details=event.reason)
-        return self._abandon(event.reason, died=True)
+        effects = self._abandon(event.reason, died=True)
+        return [*effects, *self.launch(None, self.kernel_type, self.env_source)] if event.again else effects
 
     def shutdown(self, address: Address | None) -> list[Effect]:
         if self.kernel in ("none", "stopping"):

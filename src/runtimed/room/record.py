@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from runtimed.docs.notebook import declared_by
 from runtimed.outputs.manifests import error_manifest
 from runtimed.outputs.reducer import ClearOutputs, UpdateDisplay
 from runtimed.outputs.streams import PutOutput
@@ -37,6 +38,19 @@ class Record:
     def kernel(self, **fields: str) -> None:
         runtime = self._documents.runtime
         self._documents.in_runtime(lambda tx: runtime.set_kernel(tx, **fields))
+
+    def kernelspec(self, name: str, display_name: str, language_info: Mapping[str, Any]) -> None:
+        """The notebook says which language it is in, unless it says so already (Python goes without saying)."""
+        notebook, language = self._documents.notebook, str(language_info.get("name") or "")
+        if language.lower() in ("", declared_by(notebook).language or "python"):
+            return
+        spec = {"name": name, "display_name": display_name, "language": language}
+
+        def write(tx: Transaction) -> None:
+            notebook.set_metadata_value(tx, "kernelspec", spec)
+            notebook.set_metadata_value(tx, "language_info", dict(language_info))
+
+        self._documents.in_notebook(write)
 
     def progress(self, progress: Mapping[str, Any] | None) -> None:
         runtime = self._documents.runtime

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from runtimed.environments.indexes import IndexSettings
-from runtimed.environments.progress import Progress
+from runtimed.environments.progress import Progress, UvReader
 from runtimed.environments.uv import Uv, classify, find_uv, run
 from runtimed.errors import EnvError, InstallError, SolveError, ToolMissing
 
@@ -27,7 +27,7 @@ async def test_what_a_child_says_is_returned_and_its_stdin_is_given() -> None:
 async def test_its_progress_is_told_while_it_goes_on() -> None:
     seen: list[Progress] = []
 
-    await python("import sys; sys.stderr.write('Resolved 2 packages in 1s\\n' * 3)", progress=seen.append)
+    await python("import sys; sys.stderr.write('Resolved 2 packages in 1s\\n' * 3)", told=UvReader(seen.append).read)
 
     assert [step.total for step in seen] == [2, 2, 2]
 
@@ -63,7 +63,7 @@ sys.stderr.write(f"Resolved {os.getpid()} packages in 1s\\n")
 sys.stderr.flush()
 time.sleep(1000)
 """
-    task = asyncio.create_task(python(code, progress=note))
+    task = asyncio.create_task(python(code, told=UvReader(note).read))
     await told.wait()
     processes = [psutil.Process(pid) for pid in pids]
 

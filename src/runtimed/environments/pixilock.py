@@ -1,0 +1,39 @@
+"""pixi.lock: what the default environment has on this platform, as rattler reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import rattler
+
+from runtimed.environments.conda import FAILED, classify, subdir
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runtimed.environments.conda import Records
+
+__all__ = ["Locked", "read_lock"]
+
+
+class Locked(NamedTuple):
+    conda: Records = ()
+    pypi: tuple[str, ...] = ()  # name==version
+
+
+def read_lock(path: Path) -> Locked:
+    """Nothing where it is for other platforms. Reads the disk: for a thread.
+
+    Raises:
+        InstallError: it is no lock file, or a version that is newer than we know.
+    """
+    try:
+        environment = rattler.LockFile.from_path(path).default_environment()
+        known = {platform.name: platform for platform in environment.platforms()} if environment else {}
+        if environment is None or (platform := known.get(subdir())) is None:
+            return Locked()
+        conda = environment.conda_repodata_records_for_platform(platform) or []
+        pypi = environment.pypi_packages_for_platform(platform) or []
+    except FAILED as exc:
+        raise classify(exc) from exc
+    return Locked(conda, tuple(f"{package.name}=={package.version}" for package in pypi))
