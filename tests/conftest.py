@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+
+# Tests start many daemons on few cores: what is not asked to be warm stays cold.
+os.environ.setdefault("RUNTIMED_UV_POOL_SIZE", "0")
 
 REAL = ("integration", "faults", "interop", "conformance", "bench")
 HERE = Path(__file__).parent

@@ -26,7 +26,7 @@ class Settings:
     cache_dir: Path = field(default_factory=paths.cache_dir)
     blob_dir: Path = field(default_factory=lambda: paths.cache_dir() / "blobs")
     env_dir: Path = field(default_factory=paths.environments_dir)
-    uv_pool_size: int = 0
+    uv_pool_size: int = 2
     conda_pool_size: int = 0
     uv_default_packages: tuple[str, ...] = DEFAULT_PACKAGES
     conda_default_packages: tuple[str, ...] = DEFAULT_PACKAGES
@@ -48,6 +48,11 @@ class Settings:
     def lease_dir(self) -> Path:
         """Records of the processes that holders of leases own."""
         return self.cache_dir / "leases"
+
+    @property
+    def warm_dir(self) -> Path:
+        """Of what is kept ready and belongs to no room yet."""
+        return self.cache_dir / "warm"
 
     @property
     def lock_path(self) -> Path:

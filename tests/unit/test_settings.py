@@ -75,7 +75,7 @@ def test_a_variable_that_makes_no_sense_is_named(variable: str, text: str):
 
 
 def test_an_empty_variable_is_no_variable():
-    assert Settings.load(environ={"RUNTIMED_UV_POOL_SIZE": ""}).uv_pool_size == 0
+    assert Settings.load(environ={"RUNTIMED_UV_POOL_SIZE": ""}).uv_pool_size == 2
 
 
 def test_packages_may_be_parted_by_commas_or_spaces():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from runtimed.cli import console
+from runtimed.cli.pools import lines_of
 from runtimed.errors import DaemonError, NotAvailable, RuntimedError
 
 if TYPE_CHECKING:
@@ -183,17 +184,8 @@ def _show_status(info: dict[str, Any], pools: dict[str, Any], rooms: list[dict[s
     console.say(f"log:     {_log_path()}")
     console.say(f"rooms:   {len(rooms)}, with a kernel: {sum(bool(room['has_kernel']) for room in rooms)}")
     for kind in ("uv", "conda"):
-        if told := _pool(pools, kind):
-            console.say(f"{kind + ':':8} {told}")
-
-
-def _pool(pools: dict[str, Any], kind: str) -> str | None:
-    """What is held ready of a kind; None where there is nothing to say."""
-    error = pools.get(f"{kind}_error")
-    if error or any(pools.get(f"{kind}_{count}") for count in ("available", "warming", "pool_size")):
-        failing = f", failing: {error}" if error else ""
-        return f"{pools[f'{kind}_available']} ready, {pools[f'{kind}_warming']} warming{failing}"
-    return "none held ready; made when a kernel first needs one, and kept" if kind == "uv" else None
+        for number, line in enumerate(lines_of(pools, kind)):
+            console.say(f"{'' if number else kind + ':':8} {line}")
 
 
 def _local(moment: str) -> str:

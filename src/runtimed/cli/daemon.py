@@ -20,6 +20,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_
 
 Folder = Path | None
 Size = int | None
+WAITING_UV = "How many kernels of the default uv environment wait for whoever asks first (2; 0 turns it off)."
 
 
 @app.callback(invoke_without_command=True)
@@ -37,8 +38,8 @@ def run(
     socket: Annotated[Folder, typer.Option(help="Listen here instead of on the default socket.")] = None,
     cache_dir: Annotated[Folder, typer.Option(help="Keep rooms, environments and the log here.")] = None,
     blob_store_dir: Annotated[Folder, typer.Option(help="Keep large outputs here.")] = None,
-    uv_pool_size: Annotated[Size, typer.Option(min=0, help="How many uv environments to keep ready.")] = None,
-    conda_pool_size: Annotated[Size, typer.Option(min=0, help="How many conda environments to keep ready.")] = None,
+    uv_pool_size: Annotated[Size, typer.Option(min=0, help=WAITING_UV)] = None,
+    conda_pool_size: Annotated[Size, typer.Option(min=0, help="The same for conda (0).")] = None,
     detach: Annotated[bool, typer.Option(hidden=True)] = False,
     ready_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:

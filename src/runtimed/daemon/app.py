@@ -14,10 +14,11 @@ from runtimed import log as logs
 from runtimed.daemon.control import Control
 from runtimed.daemon.http import BlobServer
 from runtimed.daemon.leases import Leases
+from runtimed.daemon.pools import PoolDocument
 from runtimed.daemon.rooms import Rooms
 from runtimed.daemon.server import Server, bind
 from runtimed.daemon.services import Services
-from runtimed.docs.crdt import ROOT, Document, Uint
+from runtimed.daemon.warm import Warm
 from runtimed.environments.prepare import sweep
 from runtimed.kernels.orphans import sweep_orphans
 from runtimed.paths import check_bindable
@@ -27,7 +28,6 @@ from runtimed.store.blobs import BlobStore
 if TYPE_CHECKING:
     import socket
 
-    from runtimed.docs.crdt import Transaction
     from runtimed.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,8 @@ def run(settings: Settings) -> int:
     logs.configure(settings.log_path, settings.log_level, echo=settings.ready_fd is None)
     settings.socket_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with lock_file(settings.lock_path), lock_file(settings.cache_dir / "daemon.lock"):
-        for orphan in [*sweep_orphans(settings.cache_dir / "rooms"), *sweep_orphans(settings.lease_dir)]:
+        places = (settings.cache_dir / "rooms", settings.lease_dir, settings.warm_dir)
+        for orphan in [orphan for place in places for orphan in sweep_orphans(place)]:
             log.warning("ended kernel %d, which a daemon that is gone had left", orphan.pid)
         listener = bind(settings.socket_path)
         try:
@@ -62,14 +63,17 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         loop.add_signal_handler(number, stopping.set)
     blobs = BlobStore(settings.blob_dir)
     async with asyncio.TaskGroup() as tasks:
-        services = Services(settings, blobs, _pool_document(), tasks)
+        pools, warm = PoolDocument(), Warm(settings)
+        services = Services(settings, blobs, pools.document, warm, tasks)
         rooms = Rooms(services)
+        warm.on_change(lambda: _tell_of(pools, warm, rooms))
         leases = Leases(services)
         server = await Server(services, rooms, leases, Control(services, rooms, stopping.set)).listen(listener)
         http = BlobServer(blobs)
         services.blob_port = http.port
         await http.start()
         services.start(_sweep(settings))
+        services.start(warm.run())
         log.info("serving on %s, blobs on port %d, pid %d", settings.socket_path, http.port, os.getpid())
         _settle_garbage()
         _say_ready(settings)
@@ -79,9 +83,15 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         server.close()
         await leases.close()
         await rooms.close()
+        await warm.close()
         await services.syncer.sync()
         await http.stop()
     log.info("stopped")
+
+
+def _tell_of(pools: PoolDocument, warm: Warm, rooms: Rooms) -> None:
+    if pools.update(warm.states()):
+        rooms.settle()
 
 
 async def _sweep(settings: Settings) -> None:
@@ -102,17 +112,3 @@ def _say_ready(settings: Settings) -> None:
         with contextlib.suppress(OSError):
             os.write(settings.ready_fd, b"ready\n")
             os.close(settings.ready_fd)
-
-
-def _pool_document() -> Document:
-    """PoolDoc (PROTOCOL §8.4): no environments are kept warm yet, and it says so."""
-
-    def write(tx: Transaction) -> None:
-        for kind in ("uv", "conda", "pixi"):
-            pool = tx.put_map(ROOT, kind)
-            for key in ("available", "warming", "pool_size", "consecutive_failures", "retry_in_secs"):
-                tx.put(pool, key, Uint(0))
-
-    document = Document.empty(actor="runtimed:pool")
-    document.commit(write)
-    return document

@@ -50,7 +50,7 @@ class Control:
             case wire.GetDaemonInfo():
                 return self._info()
             case wire.Status():
-                return wire.Stats(state=_empty_pools(settings.uv_pool_size, settings.conda_pool_size))
+                return wire.Stats(state=wire.PoolStates(**self._services.warm.states()))
             case wire.ListRooms():
                 return wire.RoomsList(rooms=[_room_info(host) for host in self._rooms])
             case wire.ShutdownNotebook(notebook_id=notebook_id):
@@ -67,6 +67,7 @@ class Control:
                 return wire.NotebookStory(events=self._find(notebook_id).story.lines())
             case wire.FlushPool():
                 await flush(settings.env_dir)
+                await self._services.warm.flush()
                 return wire.Flushed()
             case wire.ActiveEnvPaths():
                 return wire.ActiveEnvPathsList(paths=[])
@@ -170,14 +171,6 @@ def _settings_document(keep_alive_secs: float) -> Document:
     document = Document.empty(actor="runtimed:settings")
     document.commit(write)
     return document
-
-
-def _empty_pools(uv: int, conda: int) -> wire.PoolStates:
-    return wire.PoolStates(
-        uv=wire.PoolState(available=0, warming=0, pool_size=uv),
-        conda=wire.PoolState(available=0, warming=0, pool_size=conda),
-        pixi=wire.PoolState(available=0, warming=0, pool_size=0),
-    )
 
 
 def _room_info(host: RoomHost) -> wire.RoomInfo:

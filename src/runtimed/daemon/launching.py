@@ -46,4 +46,5 @@ async def spec_of(environment: Environment, *, cwd: Path) -> LaunchSpec:
         transport=environment.transport,
         late_outputs=environment.late_outputs,
         wedges=environment.wedges,
+        layer=environment.layers[0].path if len(environment.layers) == 1 else None,
     )

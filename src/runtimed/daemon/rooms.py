@@ -45,6 +45,11 @@ class Rooms:
     def __iter__(self) -> Iterator[RoomHost]:
         return iter(list(self._live.values()))
 
+    def settle(self) -> None:
+        """Something that all rooms share has changed: their peers hear of it."""
+        for host in self:
+            host.settle()
+
     def find(self, text: str) -> RoomHost | None:
         """The live room of this id, name or path."""
         reference = notebook_id_of(text, Path("/"))

@@ -118,7 +118,8 @@ class KernelRunner:
     async def _launch(self, effect: LaunchKernel) -> None:
         try:
             async with self._turn:
-                await self._start(effect)
+                with self._services.warm.somebody_waits():
+                    await self._start(effect)
         except RuntimedError as error:
             log.warning("room %s: no kernel: %s", self._folder.name, error)
             self._tell(events.KernelFailed(error))
@@ -134,16 +135,22 @@ class KernelRunner:
         decision = await decided(effect, self._working_dir(), has_file=self._has_file())
         self._tell(events.KernelDecided(decision.source, decision.why, decision.looked_at))
         environment = await self._prepare(decision, effect)
+        if (short := environment.shortfall) is not None:
+            why = f"{decision.why}; without {', '.join(short.without)}: {short.message}"
+            self._tell(events.KernelDecided(decision.source, why, decision.looked_at))
         try:
             kernel = await self._begin(environment)
         except KernelStartError as error:
             if not any(sign in error.message for sign in BROKEN_LAYER):
                 raise
             log.warning("%s is built anew: %s", environment.source, error.message)
+            for layer in environment.layers:
+                await self._services.warm.drop(layer)
             await quarantine(environment, self._services.settings.env_dir)
             environment = await self._prepare(decision, effect)
             kernel = await self._begin(environment)
         log.info("room %s: kernel %s started from %s", self._folder.name, kernel.pid, environment.source)
+        self._services.warm.started(environment)
         info = kernel.info.get("language_info", {})
         ready = events.KernelReady(
             decision.kernel_type,
@@ -178,7 +185,8 @@ class KernelRunner:
             runtime_dir=self._folder / "kernel",
             on_batch=pump.take,
             on_death=self._died,
-            timeout=self._services.settings.kernel_start_timeout,
+            timeout=services.settings.kernel_start_timeout,
+            reserve=services.warm.reserve,
         )
         pump.source = kernel
         self._kernel, self._pump, self._translator = kernel, pump, translator

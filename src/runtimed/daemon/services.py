@@ -16,6 +16,7 @@ from runtimed.outputs.mime import TEXT, is_json, must_be_blob
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from runtimed.daemon.warm import Warm
     from runtimed.docs.crdt import Document
     from runtimed.outputs.mime import ContentRef
     from runtimed.settings import Settings
@@ -34,6 +35,7 @@ class Services:
     settings: Settings
     blobs: BlobStore
     pool: Document
+    warm: Warm
     tasks: asyncio.TaskGroup
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     blob_port: int | None = None

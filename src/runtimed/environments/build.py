@@ -62,7 +62,7 @@ async def find_layer(
     """The layer for this interpreter: known, else from uv's cache, else from the index."""
     if wanted.lock is not None:
         return await _locked(wanted, wanted.lock, python=python, store=store, progress=progress)
-    identity, known = await asyncio.to_thread(_recall, store, wanted, python)
+    identity, known = await asyncio.to_thread(recall, store, wanted, python)
     if known and not known[0].stale:
         return known
     try:
@@ -105,7 +105,7 @@ async def _locked(
     return Resolved(key, _pins(lock)), store.layer(key)
 
 
-def _recall(store: LayerStore, wanted: Wanted, python: Path) -> tuple[str, tuple[Resolved, Layer] | None]:
+def recall(store: LayerStore, wanted: Wanted, python: Path) -> tuple[str, tuple[Resolved, Layer] | None]:
     indexes = index_settings(os.environ, Path.home()).digest(os.environ)
     identity = store.identify(wanted.identity(), python, indexes)
     return identity, store.recall(identity)

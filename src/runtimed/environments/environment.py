@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from runtimed.docs.declared import Declared
 
 if TYPE_CHECKING:
+    from runtimed.environments.defaults import Shortfall
     from runtimed.environments.layers import Layer
     from runtimed.environments.progress import OnProgress
     from runtimed.environments.sources import Decision
@@ -56,6 +57,7 @@ class Environment:
     pinned: tuple[str, ...] = ()  # as resolved: name==version
     layers: tuple[Layer, ...] = ()  # not to be collected while the kernel lives
     prefix: Path | None = None
+    shortfall: Shortfall | None = None  # what was asked for and is not in it
     details: Mapping[str, Any] = field(default_factory=dict)  # what a person may want to know of it
 
     @property

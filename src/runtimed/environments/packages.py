@@ -7,20 +7,27 @@ import os
 from typing import TYPE_CHECKING
 
 from runtimed.environments.build import Wanted, find_layer, resolve
-from runtimed.environments.environment import Environment, ipykernel_argv
+from runtimed.environments.defaults import find_default_layer
+from runtimed.environments.environment import Environment, base_python, ipykernel_argv
 from runtimed.environments.inline import Requirements, requirements_of, requirements_of_script
 from runtimed.environments.interpreters import find_python
 from runtimed.environments.layers import LayerStore
 from runtimed.environments.thin import stand_before, variables
 
 if TYPE_CHECKING:
+    from runtimed.environments.defaults import Shortfall
     from runtimed.environments.environment import Order
+    from runtimed.environments.layers import Layer, Resolved
 
 __all__ = ["build_inline", "build_pep723", "build_prewarmed", "lock_for"]
 
 
 async def build_prewarmed(order: Order) -> Environment:
-    return await _build(order, Requirements(order.settings.uv_default_packages), trusted=True)
+    """With fewer packages than asked for rather than not at all: ``shortfall`` says which are left out, and why."""
+    packages, store, python = order.settings.uv_default_packages, LayerStore(order.store), base_python()
+    resolved, layer, short = await find_default_layer(packages, python=python, store=store, progress=order.progress)
+    kept = tuple(package for package in packages if short is None or package not in short.without)
+    return await _stand(order, layer, resolved, kept, short)
 
 
 async def build_inline(order: Order) -> Environment:
@@ -41,20 +48,26 @@ async def lock_for(order: Order) -> str | None:
     return await resolve(_wanted(order, requirements), python=python, store=store)
 
 
-def _wanted(order: Order, requirements: Requirements, *, trusted: bool = False) -> Wanted:
+def _wanted(order: Order, requirements: Requirements) -> Wanted:
     return Wanted(
         packages=requirements.packages,
         prerelease=requirements.prerelease,
-        wheels_only=order.wheels_only and not trusted,
+        wheels_only=order.wheels_only,
         lock=order.lock,
     )
 
 
-async def _build(order: Order, requirements: Requirements, *, trusted: bool = False) -> Environment:
+async def _build(order: Order, requirements: Requirements) -> Environment:
     store = LayerStore(order.store)
     python = await find_python(requirements.python, store.cache)
-    wanted = _wanted(order, requirements, trusted=trusted)
+    wanted = _wanted(order, requirements)
     resolved, layer = await find_layer(wanted, python=python, store=store, progress=order.progress)
+    return await _stand(order, layer, resolved, requirements.packages)
+
+
+async def _stand(
+    order: Order, layer: Layer, resolved: Resolved, packages: tuple[str, ...], shortfall: Shortfall | None = None
+) -> Environment:
     prefix = order.room_dir / "env"
     thin = await asyncio.to_thread(stand_before, layer, prefix)
     return Environment(
@@ -62,7 +75,8 @@ async def _build(order: Order, requirements: Requirements, *, trusted: bool = Fa
         prefix=prefix,
         env=variables(layer, prefix, os.environ.get("PATH", "")),
         source=order.decision.source,
-        packages=requirements.packages,
+        packages=packages,
         pinned=resolved.packages,
         layers=(layer,),
+        shortfall=shortfall,
     )

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from runtimed.environments.builders import builder_of
+from runtimed.environments.defaults import forget_shortfalls
 from runtimed.environments.layers import LayerStore
 from runtimed.errors import CacheUnusable
 
@@ -36,6 +37,7 @@ async def prepare(order: Order) -> Environment:
 
 async def flush(store: Path) -> None:
     """The next start asks the index again; without an answer it goes on with the layer it knows."""
+    await asyncio.to_thread(forget_shortfalls, LayerStore(store))
     await asyncio.to_thread(LayerStore(store).flush)
 
 

@@ -59,6 +59,10 @@ class Reserve:
         held = self._held.get(layer)
         return sum(kernel.alive for kernel in held.kernels) if held else 0
 
+    def layers(self) -> set[Path]:
+        """Those that were opened."""
+        return set(self._held)
+
     def is_open(self, layer: Path) -> bool:
         held = self._held.get(layer)
         return held is not None and held.zygote.alive
@@ -100,7 +104,7 @@ class Reserve:
 
     async def start(self, spec: LaunchSpec, runtime_dir: Path, timeout: float) -> tuple[Life, dict[str, Any]]:
         """A kernel that has answered, or a KernelStartError."""
-        with self._somebody_waits():
+        with self.somebody_waits():
             if (begun := await self._from_reserve(spec, timeout)) is not None:
                 return begun
             return await start_kernel(spec, runtime_dir, timeout)
@@ -123,7 +127,8 @@ class Reserve:
             return None
 
     @contextlib.contextmanager
-    def _somebody_waits(self) -> Iterator[None]:
+    def somebody_waits(self) -> Iterator[None]:
+        """Counted in ``launching``."""
         self.launching += 1
         try:
             yield

@@ -13,6 +13,7 @@ import pytest
 import ordering
 from ordering import an_order
 from running import say
+from runtimed.docs.declared import Declared, Inline
 from runtimed.environments.environment import Environment, base_python
 from runtimed.environments.layers import LayerStore
 from runtimed.environments.prepare import flush, prepare, quarantine, sweep
@@ -105,16 +106,12 @@ async def test_many_starts_at_once_are_one_build(prepared: Prepare, store: Path,
     assert not list((store / "tmp").iterdir())
 
 
-async def test_a_package_that_does_not_exist_is_named(prepared: Prepare, store: Path) -> None:
+async def test_a_package_that_does_not_exist_is_named(wheels: Path, store: Path, tmp_path: Path) -> None:
+    declared = Declared(uv=Inline(dependencies=("tiny", "no-such-thing")))
     with pytest.raises((SolveError, InstallError), match="no-such-thing"):
-        await prepared("tiny", "no-such-thing")
+        await prepare(an_order(store, tmp_path / "room", "uv:inline", declared=declared))
 
     assert layers(store) == []
-
-
-async def test_what_is_no_requirement_is_refused(prepared: Prepare) -> None:
-    with pytest.raises(SolveError, match="cannot be resolved"):
-        await prepared("not a requirement")
 
 
 async def test_packages_that_keep_a_kernel_from_starting_are_no_layer(
