@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,8 @@ import rattler
 from listening import Listener, running
 from ordering import an_order
 from runtimed.daemon.launching import spec_of
-from runtimed.docs.declared import declared_in
+from runtimed.docs.declared import Declared, declared_in
+from runtimed.environments.conda import Conda
 from runtimed.environments.environment import Environment
 from runtimed.environments.prepare import flush, prepare
 from runtimed.environments.progress import Progress
@@ -25,6 +30,17 @@ from runtimed.errors import InstallError, SolveError
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
 WHICH = "import greeting; print(greeting.VERSION, end='')"
+BUILDER = """
+import asyncio, sys
+from pathlib import Path
+from runtimed.environments.condaspec import CondaSpec
+from runtimed.environments.layers import LayerStore
+from runtimed.environments.prefixes import find_prefix
+
+spec = CondaSpec(specs=(), channels=(sys.argv[2],))
+progress = lambda step: print(step.phase, flush=True)
+asyncio.run(find_prefix(spec, store=LayerStore(Path(sys.argv[1])), progress=progress))
+"""
 Build = Callable[..., Any]
 
 
@@ -50,6 +66,29 @@ def kernel_of(tmp_path: Path) -> Callable[[Environment], AbstractAsyncContextMan
             yield listener
 
     return started
+
+
+def asks(*packages: str) -> Declared:
+    return declared_in({"runt": {"conda": {"dependencies": list(packages)}}})
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """By HTTP, as channels mostly are; nobody answers when the block is left."""
+    handler = partial(QuietHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
 
 
 async def said(environment: Environment, code: str) -> str:
@@ -178,14 +217,14 @@ async def test_a_lock_that_no_longer_fits_is_resolved_anew_and_said(build: Build
     ],
 )
 async def test_what_cannot_be_solved_says_the_solvers_reason(build: Build, packages: list[str], reason: str) -> None:
-    declared = declared_in({"runt": {"conda": {"dependencies": packages}}})
+    declared = asks(*packages)
 
     with pytest.raises(SolveError, match=reason):
         await build("conda:inline", declared=declared)
 
 
 async def test_a_kernel_that_would_not_import_is_found_out_while_building(build: Build, store: Path) -> None:
-    declared = declared_in({"runt": {"conda": {"dependencies": ["saboteur"]}}})
+    declared = asks("saboteur")
 
     with pytest.raises(InstallError, match="a kernel cannot start from these packages"):
         await build("conda:inline", declared=declared)
@@ -211,9 +250,43 @@ async def test_a_stale_environment_bridges_a_channel_that_is_gone(channel: str, 
     assert again.layers == before.layers
 
 
+async def test_without_a_network_what_was_fetched_once_serves(channel: str, tmp_path: Path) -> None:
+    conda = Conda(tmp_path / "cache")
+
+    async def installed(prefix: str, *specs: str) -> Path:
+        records = await conda.solve(specs, [address])
+        await conda.install(records, tmp_path / prefix, final=tmp_path / prefix, progress=lambda _: None)
+        return tmp_path / prefix
+
+    with served(Path(channel.removeprefix("file://"))) as address:
+        await installed("online", "picky")
+
+    offline = await installed("offline", "greeting=1.0")
+    assert next(offline.glob("lib/python3*/site-packages/greeting.py")).read_text().startswith("VERSION = '1.0'")
+    with pytest.raises(InstallError, match="cannot be reached"):
+        await installed("never fetched", "saboteur")
+
+
+async def test_a_builder_that_was_killed_leaves_nothing_in_the_way(channel: str, tmp_path: Path) -> None:
+    builder = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", BUILDER, str(tmp_path / "store"), channel), stdout=subprocess.PIPE
+    )
+    assert builder.stdout is not None
+    while b"installing" not in (line := await builder.stdout.readline()):
+        assert line, "it ended before it was killed"
+    builder.kill()
+    await builder.wait()
+    assert len(list((tmp_path / "store" / "tmp").iterdir())) == 1
+
+    environment = await prepare(an_order(tmp_path / "store", tmp_path, "conda:prewarmed", channels=[channel]))
+
+    assert await said(environment, "import ipykernel.kernelapp") == ""
+    assert list((tmp_path / "store" / "tmp").iterdir()) == []
+
+
 async def test_two_launches_of_one_new_environment_build_it_once(build: Build) -> None:
     seen: list[str] = []
-    declared = declared_in({"runt": {"conda": {"dependencies": ["greeting=2.0", "pip"]}}})
+    declared = asks("greeting=2.0", "pip")
 
     first, second = await asyncio.gather(
         *(build("conda:inline", declared=declared, progress=lambda step: seen.append(step.phase)) for _ in range(2))

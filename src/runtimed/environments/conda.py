@@ -78,7 +78,7 @@ class Conda:
     def __init__(self, cache: Path) -> None:
         """Reads the disk: for a thread."""
         self._cache = cache
-        self._client = _client()
+        self._asking, self._fetching = _clients()
 
     async def solve(
         self,
@@ -111,7 +111,7 @@ class Conda:
         gateway = rattler.Gateway(
             cache_dir=self._cache / "repodata",
             default_config=rattler.SourceConfig(cache_action=cache),
-            client=self._client,
+            client=self._asking,
         )
         return await rattler.solve(
             sources=_sources(specs, channels),
@@ -134,7 +134,7 @@ class Conda:
                     list(records),
                     prefix,
                     cache_dir=self._cache / "packages",
-                    client=self._client,
+                    client=self._fetching,
                     show_progress=False,
                     execute_link_scripts=False,  # code of packages, before anybody has run a cell
                     alternative_target_prefix=final,
@@ -146,12 +146,14 @@ class Conda:
             raise classify(exc) from exc
 
 
-def _client() -> rattler.Client:
-    """Proxies, mirrors, certificates and logins are the user's, as pixi has them."""
+def _clients() -> tuple[rattler.Client, rattler.Client]:
+    """For channels, whose absence is soon known, and for packages. Proxies, mirrors, certificates and logins are the
+    user's, as pixi has them."""
     try:
-        return rattler.Client.from_config(rattler.Config.load_from_default_locations("pixi"))
+        config = rattler.Config.load_from_default_locations("pixi")
     except refusals.ConfigError as exc:
         raise InstallError(f"the pixi configuration cannot be read: {exc}", hint="correct that file") from exc
+    return rattler.Client.from_config(config, max_retries=1), rattler.Client.from_config(config)
 
 
 def _sources(specs: Sequence[str], channels: Sequence[str]) -> list[str]:

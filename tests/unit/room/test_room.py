@@ -316,6 +316,34 @@ class TestKernel:
         assert runtime.lifecycle == "Error"
         assert runtime.queue() == (None, [])
 
+    def test_one_that_is_wanted_again_is_launched_in_place_of_the_lost(self, network: Network) -> None:
+        first, second = running(network, "1", "2")
+
+        network.happen(events.KernelLost("it did not come back", again=True))
+        network.settle()
+
+        runtime = network.peers["ann"].runtime
+        assert (runtime.status(first), runtime.status(second)) == ("error", "cancelled")
+        [launch] = network.take(do.LaunchKernel)
+        assert isinstance(launch, do.LaunchKernel)
+        assert (launch.kernel_type, launch.env_source) == ("python", "uv:prewarmed")
+
+    def test_the_notebook_says_which_language_it_is_in(self) -> None:
+        network = Network()
+        ann = network.join("ann")
+        ann.ask(wire.LaunchKernel(kernel_type="deno", env_source="auto"))
+
+        language = {"name": "typescript", "file_extension": ".ts"}
+        network.happen(events.KernelReady("deno", "deno", language, (), "deno", "Deno"))
+        network.settle()
+
+        metadata = ann.notebook.metadata()
+        assert metadata["kernelspec"] == {"name": "deno", "display_name": "Deno", "language": "typescript"}
+        assert metadata["language_info"] == language
+
+    def test_python_goes_without_saying(self, network: Network) -> None:
+        assert "display_name" not in network.peers["ann"].notebook.metadata().get("kernelspec", {})
+
     def test_a_shutdown_cancels_what_ran_and_is_answered_when_it_is_done(self, network: Network) -> None:
         [execution] = running(network, "forever()")
         ann = network.peers["ann"]
