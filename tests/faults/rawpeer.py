@@ -17,6 +17,7 @@ from runtimed.wire.handshake import (
     ConnectionInfo,
     Control,
     CreateNotebook,
+    RoomHandshake,
     SyncStatus,
     decode_control,
     encode_opening,
@@ -76,12 +77,22 @@ class RawPeer:
 
     def join(self, notebook_id: str, *, actor: str | None = None) -> Self:
         """A seat in the room as any client has it; ``actor`` is the name it writes under, if not the one assigned."""
-        self.write(encode_opening(CreateNotebook(runtime="python", notebook_id=notebook_id, typed_bootstrap=True)))
+        self.begin(CreateNotebook(runtime="python", notebook_id=notebook_id, typed_bootstrap=True), actor=actor)
+        self.until(lambda: self.settled)
+        return self
+
+    @property
+    def settled(self) -> bool:
+        """All of the notebook is here, as far as the daemon has told."""
+        return any(isinstance(control, SyncStatus) and control.settled for control in self.controls)
+
+    def begin(self, handshake: RoomHandshake, *, actor: str | None = None) -> Self:
+        """On the way to a seat: welcomed, and told of the notebook from now on."""
+        self.write(encode_opening(handshake))
         info = self.until(lambda: self.controls and self.controls[0])
         assert isinstance(info, ConnectionInfo) and info.error is None and info.actor_label is not None
         self.replica = Replica(actor or info.actor_label)
         self._take_in(self.frames)
-        self.until(lambda: any(isinstance(c, SyncStatus) and c.settled for c in self.controls))
         return self
 
     def answer(self, request_id: str, deadline: float = DEADLINE_S) -> Response:

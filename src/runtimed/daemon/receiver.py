@@ -11,6 +11,7 @@ from runtimed.room import events
 from runtimed.wire.blobs import PutBlob, decode_put_blob
 from runtimed.wire.frames import Frame, FrameType
 from runtimed.wire.requests import BlobStored, BlobUploadError, decode_request
+from runtimed.wire.sync import decode_sync
 
 if TYPE_CHECKING:
     from runtimed.daemon.host import RoomHost
@@ -27,6 +28,8 @@ SYNC_FRAMES = frozenset(
     }
 )
 
+CHANGES_FRAMES = frozenset({FrameType.AUTOMERGE_SYNC, FrameType.COMMS_DOC_SYNC, FrameType.COMMENTS_DOC_SYNC})
+
 UPLOADS_MAX = 4  # blobs of one peer that are being stored; then it is not read until one of them is
 
 
@@ -40,12 +43,19 @@ class RoomReceiver:
         self._connection = connection
         self._host = host
         self._uploads = 0
+        self._waiting: list[Frame] | None = None  # until the file behind the notebook is loaded
 
     def received(self, frames: list[Frame]) -> None:
+        if self._waiting is not None:
+            self._waiting += frames
+            return
         try:
-            for frame in frames:
+            for number, frame in enumerate(frames):
                 if self._connection.closed:
                     break  # one of the frames before was its last
+                if not self._host.saver.opened.is_set() and _alters(frame):
+                    self._wait(frames[number:])
+                    break
                 self._received(frame)
         finally:
             self._host.settle()
@@ -55,6 +65,21 @@ class RoomReceiver:
 
     def lost(self) -> None:
         self._host.leave(self.peer_id)
+
+    def _wait(self, frames: list[Frame]) -> None:
+        """What a peer asks for or changes has its turn when the notebook is all there; it is not read meanwhile."""
+        self._waiting = frames
+        self._connection.hold()
+        self._host.services.start(self._go_on())
+
+    async def _go_on(self) -> None:
+        await self._host.saver.opened.wait()
+        waiting, self._waiting = self._waiting or [], None
+        try:
+            self.received(waiting)
+        except RemoteProtocolError as error:
+            self._connection.close(str(error))
+        self._connection.release()
 
     def _received(self, frame: Frame) -> None:
         kind, payload = frame
@@ -98,3 +123,10 @@ class RoomReceiver:
         if header.sha256 and header.sha256 != digest:
             return BlobUploadError(reason={"kind": "hash_mismatch"})
         return BlobStored(hash=digest, size=len(data), media_type=header.media_type)
+
+
+def _alters(frame: Frame) -> bool:
+    """Whether it could alter the room; a sync message without changes only says what its sender has."""
+    if frame.kind in CHANGES_FRAMES:
+        return bool(decode_sync(frame.payload).chunks)
+    return frame.kind == FrameType.REQUEST

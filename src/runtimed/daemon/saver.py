@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtimed.daemon.checkpoint import Checkpoint, hex_of
-from runtimed.daemon.opener import load
+from runtimed.daemon.opener import Opener
 from runtimed.errors import (
     FileConflict,
     InternalError,
@@ -54,18 +54,23 @@ class Saver:
         self._closed = False
         self._watching: tuple[Path, asyncio.Event] | None = None
         self._sequence = 0
+        self._opening: asyncio.Task[None] | None = None
+        self.opened = asyncio.Event()  # all that the file holds is in the room, or never will be
 
     # Opening
 
     async def open(self) -> None:
-        """Bring the file's content in, before the first peer is let in.
+        """Bring the file's content in: all of it, or of a large file what it begins with, and then ``opened`` tells.
 
         Raises:
             NotebookInvalid: the file is no notebook.
         """
-        if self._host.room.path is None:
-            return
-        path = Path(self._host.room.path)
+        if self._host.room.path is not None:
+            await self._open(Path(self._host.room.path))
+        if self._opening is None:
+            self.opened.set()
+
+    async def _open(self, path: Path) -> None:
         try:
             await self._open_found(*await asyncio.to_thread(read_notebook, path))
         except NotebookNotFound:
@@ -76,7 +81,8 @@ class Saver:
             # What we have of it is better than nothing, and stays ours.
             self._issue = events.SaveBlocked("source_conflict", str(error))
             self._tell_issue()
-        self._watch(path)
+        if self._opening is None:
+            self._watch(path)
 
     async def _open_missing(self) -> None:
         """A file that does not exist yet is made by the first save; one that was deleted, by the next."""
@@ -87,14 +93,40 @@ class Saver:
     async def _open_found(self, text: str, stamp: FileStamp) -> None:
         record = self._folder.record
         if not record.loaded:
-            await load(self._host, text)
-            await self._checkpoint.keep(text, stamp)
+            await self._load(text, stamp)
             return
         if record.file_sha256 == stamp.sha256:
             self._checkpoint.stamp = stamp
         else:
             await self._checkpoint.take_in(text, stamp)
         self._catch_up()
+
+    async def _load(self, text: str, stamp: FileStamp) -> None:
+        """What is larger than one batch goes on when this has returned; nothing is saved or merged meanwhile."""
+        opener = Opener(self._host, text)
+        if await opener.begin():
+            await self._loaded(opener, text, stamp)
+        else:
+            await self._turn.acquire()
+            self._opening = self._services.start(self._load_on(opener, text, stamp))
+
+    async def _load_on(self, opener: Opener, text: str, stamp: FileStamp) -> None:
+        try:
+            await opener.go_on()
+            await self._loaded(opener, text, stamp)
+            self._watch(Path(self._host.room.path or ""))
+        except RuntimedError as error:
+            log.error("%s cannot be opened: %s", self._host.room.path, error)
+            self._host.tell(events.LoadFailed(f"{error.code}: {error}"))
+            self._services.start(self._host.close())
+        finally:
+            self._turn.release()
+            self.opened.set()
+
+    async def _loaded(self, opener: Opener, text: str, stamp: FileStamp) -> None:
+        # Noted before it is told: what anybody writes from then on must not be thought part of an unfinished load.
+        await self._checkpoint.keep(text, stamp)
+        opener.end()
 
     def _catch_up(self) -> None:
         """What the last daemon had no time to save."""
@@ -135,13 +167,17 @@ class Saver:
 
     async def export(self) -> str:
         """The notebook as the text of an .ipynb file."""
+        await self.opened.wait()
         documents = self._host.room.documents
         return await asyncio.to_thread(
             self._text, Snapshot.take(documents.notebook, documents.runtime, documents.comms)
         )
 
     async def close(self) -> None:
-        """Save what is not saved, and stop watching."""
+        """Save what is not saved, and stop watching; a load that is under way begins anew another day."""
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
         if self._watching is not None:
             self._watching[1].set()
         if self._behind:

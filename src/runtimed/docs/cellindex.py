@@ -56,6 +56,8 @@ class CellIndex:
         """The cell's map, if there is such a cell; costs the same whatever is yet to be followed."""
         if not self._made:
             self._make()
+        if self._cells is None:  # asked before there were any
+            self.catch_up()
         if not self._unread:
             return self._objects.get(cell_id)
         return None if self._cells is None else map_at(self._document, self._cells, cell_id)

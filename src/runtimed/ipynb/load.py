@@ -29,11 +29,17 @@ _CELL_KEYS: Final = {"id", "cell_type", "source", "metadata", "attachments", "ou
 _FUTURE_KEYS: Final = {"id", "cell_type", "metadata"}  # of a cell of a later minor version
 _NOTEBOOK_KEYS: Final = {"cells", "metadata", "nbformat", "nbformat_minor"}
 _OUTPUTS_A_STEP: Final = 16
+_BASE: Final = 64  # a cell's or an output's own keys cost as much as so many characters
 _SLICE: Final = 2048  # characters of source a step; an insertion costs 3 to 10 µs, more in a long text
 
 
 class LoadStep:
     """One short write. The runtime's goes first: who sees a cell's execution_id finds the execution."""
+
+    @property
+    def weight(self) -> int:
+        """What the write costs, in characters of source that would cost as much."""
+        return _BASE
 
     def to_runtime(self, tx: Transaction, runtime: RuntimeDoc) -> None:
         """Write what belongs into the RuntimeStateDoc."""
@@ -64,6 +70,10 @@ class CellLoad(LoadStep):
     execution_id: str | None = None
     execution_count: int | None = None
 
+    @property
+    def weight(self) -> int:
+        return _BASE + len(self.source)
+
     def to_notebook(self, tx: Transaction, notebook: NotebookDoc) -> None:
         notebook.add_cell(
             tx,
@@ -84,6 +94,10 @@ class SourceLoad(LoadStep):
 
     cell_id: str
     piece: str
+
+    @property
+    def weight(self) -> int:
+        return len(self.piece)
 
     def to_notebook(self, tx: Transaction, notebook: NotebookDoc) -> None:
         notebook.append_source(tx, self.cell_id, self.piece)
@@ -110,6 +124,10 @@ class ExecutionLoad(LoadStep):
 class OutputsLoad(LoadStep):
     execution_id: str
     outputs: tuple[PutOutput, ...]
+
+    @property
+    def weight(self) -> int:
+        return _BASE * len(self.outputs)
 
     def to_runtime(self, tx: Transaction, runtime: RuntimeDoc) -> None:
         for put in self.outputs:

@@ -80,6 +80,17 @@ def test_an_empty_replica_knows_the_order_once_sync_has_brought_the_cells() -> N
     assert ours.cell_ids() == ["a", "b"]
 
 
+def test_a_cell_asked_for_before_there_were_any_is_found_when_it_came() -> None:
+    one = NotebookDoc.create("one", "n")
+    other = NotebookDoc(Document.empty(actor="other"))
+    assert not other.has("a")
+
+    one.document.commit(lambda tx: one.add_cell(tx, "a", "code", "1", one.position_at(None)))
+    other.document.apply(one.document.headers_since(()))
+
+    assert other.has("a")
+
+
 def test_a_map_of_cells_put_over_the_old_one_is_followed() -> None:
     notebook = NotebookDoc.create("one", "n")
     notebook.document.commit(lambda tx: notebook.add_cell(tx, "old", "code", "", "80"))
