@@ -53,6 +53,13 @@ def environments_dir() -> Path:
     return cache_root() / "environments"
 
 
+def trust_path() -> Path:
+    """Who approved what: no cache, and shared by all daemons of a user; beside them where they have a folder named."""
+    if os.environ.get("RUNTIMED_CACHE_DIR"):
+        return cache_root() / "trust.json"
+    return platformdirs.user_data_path(NAME, appauthor=False) / "trust.json"
+
+
 def log_path(socket_path: Path | None = None) -> Path:
     return cache_dir(socket_path) / "runtimed.log"
 

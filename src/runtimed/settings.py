@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 VERSION = "0.1.0"
 PROTOCOL_VERSION = 4
+TRUST_POLICIES = ("prompt", "allowlist", "all")
 DEFAULT_PACKAGES = ("numpy", "pandas", "matplotlib")
 
 
@@ -31,6 +32,8 @@ class Settings:
     uv_default_packages: tuple[str, ...] = DEFAULT_PACKAGES
     conda_default_packages: tuple[str, ...] = DEFAULT_PACKAGES
     conda_channels: tuple[str, ...] = ("conda-forge",)  # names, addresses, file:// too; first come, first served
+    trust_policy: str = "allowlist"  # or prompt, all: what may be installed without a person's approval
+    trust_path: Path = field(default_factory=paths.trust_path)
     keep_alive_secs: float = 1800.0
     kernel_start_timeout: float = 60.0
     autosave_secs: float = 2.0
@@ -94,7 +97,9 @@ def _with_folders(values: dict[str, Any]) -> dict[str, Any]:
     cache = Path(named).expanduser().absolute() if named else paths.cache_dir(socket_path)
     blobs = Path(values.get("blob_dir", cache / "blobs")).expanduser().absolute()
     environments = values.get("env_dir", cache / "environments" if named else paths.environments_dir())
-    return values | {"socket_path": socket_path, "cache_dir": cache, "blob_dir": blobs, "env_dir": environments}
+    trust = values.get("trust_path", cache / "trust.json" if named else paths.trust_path())
+    folders = {"socket_path": socket_path, "cache_dir": cache, "blob_dir": blobs, "env_dir": environments}
+    return values | folders | {"trust_path": trust}
 
 
 def _count(text: str) -> int:
@@ -109,6 +114,12 @@ def _seconds(text: str) -> float:
     if not 0 <= number < float("inf"):
         raise ValueError("it is no span of time")
     return number
+
+
+def _policy(text: str) -> str:
+    if text not in TRUST_POLICIES:
+        raise ValueError(f"it is none of {', '.join(TRUST_POLICIES)}")
+    return text
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -126,6 +137,7 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], object]]] = {
     "uv_default_packages": ("RUNTIMED_UV_DEFAULT_PACKAGES", _words),
     "conda_default_packages": ("RUNTIMED_CONDA_DEFAULT_PACKAGES", _words),
     "conda_channels": ("RUNTIMED_CONDA_CHANNELS", _words),
+    "trust_policy": ("RUNTIMED_TRUST", _policy),
     "keep_alive_secs": ("RUNTIMED_KEEP_ALIVE_SECS", _seconds),
     "log_level": ("RUNTIMED_LOG_LEVEL", str.upper),
 }

@@ -16,6 +16,7 @@ from runtimed.wire import pool
 __all__ = ["DaemonClient"]
 
 EXPORT_TIMEOUT = 60.0
+TRUST_TIMEOUT = 300.0  # what is approved is resolved first
 
 
 class DaemonClient:
@@ -78,6 +79,20 @@ class DaemonClient:
         request = pool.Story(notebook_id=self._additive(notebook, "keep a story of its rooms"))
         return list(self._ask(request, pool.NotebookStory).events)
 
+    def explain_environment(self, notebook: str, env_source: str = "auto") -> dict[str, Any]:
+        """Which environment a launch of this notebook would take now: env_source, why, looked_at, trusted, trust."""
+        request = pool.ExplainEnvironment(
+            notebook_id=self._additive(notebook, "explain environments"), env_source=env_source
+        )
+        return _told(self._ask(request, pool.EnvironmentExplained))
+
+    def give_trust(self, target: str, env_source: str = "") -> dict[str, Any]:
+        """Approve, as a person, what a launch of this notebook or project would install; it is resolved first."""
+        project = Path(target).expanduser()
+        named = str(project.resolve()) if project.suffix != ".ipynb" and project.exists() else target
+        request = pool.GiveTrust(notebook_id=self._additive(named, "take approvals"), env_source=env_source)
+        return _told(self._ask(request, pool.TrustGiven, timeout=TRUST_TIMEOUT))
+
     def _additive(self, notebook: str, what: str, hint: str | None = None) -> str:
         """Our own requests go to our own daemon only: another would not know them."""
         self._only_ours(what, hint=hint)
@@ -99,6 +114,12 @@ class DaemonClient:
 
     def _ask(self, request: pool.PoolRequest, expected: type[Reply], *, timeout: float = TIMEOUT) -> Reply:
         return ask(self.socket_path, request, expected, timeout=timeout)
+
+
+def _told(reply: msgspec.Struct) -> dict[str, Any]:
+    told: dict[str, Any] = msgspec.to_builtins(reply)
+    told.pop("type")
+    return told
 
 
 def _room(room: dict[str, Any]) -> dict[str, Any]:

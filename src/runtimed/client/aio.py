@@ -22,7 +22,7 @@ from runtimed.wire.requests import SaveNotebook
 from runtimed.wire.responses import NotebookAlreadyCurrent, NotebookSaved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from runtimed.client.kernels import StartedKernel
@@ -116,10 +116,18 @@ class AsyncSession:
     # ------------------------------------------------------------------ kernel
 
     async def start_kernel(
-        self, kernel_type: str = "python", env_source: str = "auto", notebook_path: str | None = None
+        self,
+        kernel_type: str = "python",
+        env_source: str = "auto",
+        notebook_path: str | None = None,
+        dependencies: Sequence[str] = (),
     ) -> StartedKernel:
-        """At once if the room has a kernel, which then stays the one it is."""
-        return await kernels.launch(await self._seat(), kernel_type, env_source, notebook_path)
+        """At once if the room has a kernel, which then stays the one it is.
+
+        ``dependencies`` are installed beside what the notebook names (with source auto or …:inline), and written
+        into its metadata when the kernel runs.
+        """
+        return await kernels.launch(await self._seat(), kernel_type, env_source, notebook_path, dependencies)
 
     async def shutdown_kernel(self) -> None:
         """End the kernel for everybody in the room: its variables are lost, cells and outputs stay."""

@@ -7,11 +7,11 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from runtimed.client.answers import expect
-from runtimed.errors import NoKernel
+from runtimed.errors import InvalidRequest, NoKernel
 from runtimed.wire import requests, responses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from runtimed.client.seat import Seat
     from runtimed.docs.runtime import RuntimeDoc
@@ -45,13 +45,28 @@ def is_running(seat: Seat) -> bool:
 
 
 async def launch(
-    seat: Seat, kernel_type: str = "python", env_source: str = "auto", notebook_path: str | None = None
+    seat: Seat,
+    kernel_type: str = "python",
+    env_source: str = "auto",
+    notebook_path: str | None = None,
+    dependencies: Sequence[str] = (),
 ) -> StartedKernel:
-    request = requests.LaunchKernel(kernel_type=kernel_type, env_source=env_source, notebook_path=notebook_path)
+    request = requests.LaunchKernel(
+        kernel_type=kernel_type,
+        env_source=env_source,
+        notebook_path=notebook_path,
+        dependencies=_listed(dependencies),
+    )
     answer = expect(await seat.ask(request), (responses.KernelLaunched, responses.KernelAlreadyRunning))
     await _shown(seat, lambda: is_running(seat))
     already = isinstance(answer, responses.KernelAlreadyRunning)
     return StartedKernel(answer.kernel_type, answer.env_source, already)
+
+
+def _listed(dependencies: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(dependencies, str):
+        raise InvalidRequest("dependencies is a list of requirements, not one string", hint=f"[{dependencies!r}]")
+    return tuple(dependencies)
 
 
 async def shutdown(seat: Seat) -> None:
@@ -91,9 +106,19 @@ def describe(runtime: RuntimeDoc) -> dict[str, Any]:
         "kernel_type": _type(kernel),
         "env_source": kernel.get("env_source") or None,
         "status": status(runtime),
+        **_explained(runtime),
         "executing": _execution(runtime, executing) if executing else None,
         "queue": [_execution(runtime, execution_id) for execution_id in queued],
     }
+
+
+def _explained(runtime: RuntimeDoc) -> dict[str, Any]:
+    """Why this environment; and where a launch came to nothing, why that."""
+    kernel, decision = runtime.kernel(), runtime.env_decision()
+    told: dict[str, Any] = {"environment": decision} if decision else {}
+    if details := kernel.get("error_details"):
+        told["error"] = details
+    return told
 
 
 def status(runtime: RuntimeDoc) -> str:

@@ -9,7 +9,7 @@ from runtimed.client.aio import AsyncSession
 from runtimed.client.portal import Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -80,10 +80,18 @@ class Session:
     # ------------------------------------------------------------------ kernel
 
     def start_kernel(
-        self, kernel_type: str = "python", env_source: str = "auto", notebook_path: str | None = None
+        self,
+        kernel_type: str = "python",
+        env_source: str = "auto",
+        notebook_path: str | None = None,
+        dependencies: Sequence[str] = (),
     ) -> StartedKernel:
-        """Start a kernel; if the room has one already, that stays the one it is."""
-        return self._call(self._inner.start_kernel, kernel_type, env_source, notebook_path)
+        """Start a kernel; if the room has one already, that stays the one it is.
+
+        ``dependencies`` are installed beside what the notebook names (with source auto or …:inline), and written
+        into its metadata when the kernel runs.
+        """
+        return self._call(self._inner.start_kernel, kernel_type, env_source, notebook_path, dependencies)
 
     def shutdown_kernel(self) -> None:
         """End the kernel for everybody in the room: its variables are lost, cells and outputs stay."""

@@ -6,6 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
+from runtimed.daemon.environs import approved_of, explained
 from runtimed.docs.crdt import ROOT, Document
 from runtimed.docs.replication import Replication
 from runtimed.environments.prepare import flush
@@ -65,6 +66,10 @@ class Control:
                 return wire.NotebookExport(ipynb=await host.saver.export())
             case wire.Story(notebook_id=notebook_id):
                 return wire.NotebookStory(events=self._find(notebook_id).story.lines())
+            case wire.ExplainEnvironment(notebook_id=target, env_source=env_source):
+                return await explained(settings, self._rooms, target, env_source)
+            case wire.GiveTrust(notebook_id=target, env_source=env_source):
+                return await approved_of(settings, self._rooms, target, env_source, "the command line")
             case wire.FlushPool():
                 await flush(settings.env_dir)
                 await self._services.warm.flush()

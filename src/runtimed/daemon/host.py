@@ -13,10 +13,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtimed.daemon.launching import Where
 from runtimed.daemon.runner import KernelRunner
 from runtimed.daemon.saver import Saver
 from runtimed.daemon.services import new_id
 from runtimed.daemon.story import Story
+from runtimed.daemon.trusting import approved_in_room
 from runtimed.errors import CacheUnusable, DocumentPoisoned, RuntimedError, StorageError
 from runtimed.room import effects as do
 from runtimed.room import events
@@ -63,9 +65,7 @@ class RoomHost:
         self._leaving = False  # nobody is let in any more
         self._closed = False  # nothing happens here any more
         self.room = Room(folder.load(services.pool), new_id=new_id, path=folder.record.path)
-        self.runner = KernelRunner(
-            services, folder.path, self.tell, self.working_dir, lambda: self.room.path is not None
-        )
+        self.runner = KernelRunner(services, folder.path, self.tell, self.where)
         self.saver = Saver(self, paths)
         self._perform(self.room.wake())
         self._tick = self._loop.call_later(TICK, self._ticked)
@@ -83,6 +83,9 @@ class RoomHost:
         """Where the kernel runs: beside the file, else where the client stood that made the room."""
         path = self.room.path
         return Path(path).parent if path else Path(self.folder.record.working_dir)
+
+    def where(self) -> Where:
+        return Where(self.working_dir(), self.room.path, self.folder.record.name or self.notebook_id)
 
     # Events
 
@@ -252,6 +255,8 @@ class RoomHost:
                     connection.close(reason)
             case do.LaunchKernel():
                 self.runner.launch(effect)
+            case do.ApproveTrust():
+                self.services.start(self._approve(effect))
             case do.InterruptKernel():
                 self.runner.interrupt()
             case do.ShutdownKernel():
@@ -289,6 +294,12 @@ class RoomHost:
             await asyncio.to_thread(journal.compact, snapshot, heads, covered=end)
         finally:
             del self._compacting[name]
+
+    async def _approve(self, effect: do.ApproveTrust) -> None:
+        response = await approved_in_room(self.services.settings, effect, self.where())
+        if isinstance(response, wire.Ok):
+            self.handle(events.TrustApproved())
+        self.tell(events.Answered(effect.peer_id, effect.request_id, response))
 
     async def _ask(self, effect: do.AskKernel) -> None:
         try:

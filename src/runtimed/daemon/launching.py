@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from runtimed.environments.projects import Found, look_up
 from runtimed.environments.sources import KERNELSPEC, NAMED, Decision, decide
@@ -13,18 +13,33 @@ from runtimed.kernels.kernelspec import LaunchSpec, kernel_environ
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from runtimed.docs.declared import Declared
     from runtimed.environments.environment import Environment
-    from runtimed.room.effects import LaunchKernel
 
-__all__ = ["decided", "spec_of"]
+__all__ = ["Where", "decided", "spec_of"]
 
 
-async def decided(effect: LaunchKernel, folder: Path, *, has_file: bool) -> Decision:
+class Where(NamedTuple):
+    """Where a notebook is: the folder its kernel runs in, its file if it has one, and what else it is called."""
+
+    folder: Path
+    path: str | None
+    name: str
+
+    @property
+    def place(self) -> str:
+        """What a person calls it."""
+        return self.path or self.name
+
+
+async def decided(kernel_type: str, env_source: str, declared: Declared, where: Where) -> Decision:
     """InvalidRequest where there is nothing to decide for."""
     # A notebook without a file is in no project, wherever its client may stand; unless a project's file is asked for.
-    in_project = has_file or NAMED.get(effect.env_source) is not None
-    found = await asyncio.to_thread(look_up, folder) if in_project else Found()
-    return decide(effect.kernel_type, effect.env_source, effect.declared, found)
+    if where.path is not None or NAMED.get(env_source) is not None:
+        found = await asyncio.to_thread(look_up, where.folder)
+    else:
+        found = Found(looked=("no project files: the notebook has no file of its own",))
+    return decide(kernel_type, env_source, declared, found)
 
 
 async def spec_of(environment: Environment, *, cwd: Path) -> LaunchSpec:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtimed.daemon.launching import decided, spec_of
 from runtimed.daemon.pump import OutputPump
+from runtimed.daemon.trusting import Asked, cleared
 from runtimed.environments.environment import Environment, Order
 from runtimed.environments.prepare import prepare, quarantine
 from runtimed.errors import InternalError, KernelDied, KernelError, KernelStartError, RuntimedError
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from runtimed.daemon.launching import Where
     from runtimed.daemon.services import Services
+    from runtimed.environments.consent import Clearance
     from runtimed.environments.progress import Progress
     from runtimed.environments.sources import Decision
     from runtimed.room.effects import LaunchKernel
@@ -37,18 +40,12 @@ class KernelRunner:
     """Runs what a room asks of its kernel; everything comes back through ``tell``."""
 
     def __init__(
-        self,
-        services: Services,
-        folder: Path,
-        tell: Callable[[events.Event], None],
-        working_dir: Callable[[], Path],
-        has_file: Callable[[], bool],
+        self, services: Services, folder: Path, tell: Callable[[events.Event], None], where: Callable[[], Where]
     ) -> None:
         self._services = services
         self._folder = folder
         self._tell = tell
-        self._working_dir = working_dir
-        self._has_file = has_file
+        self._where = where
         self._turn = asyncio.Lock()
         self._launching: asyncio.Task[None] | None = None
         self._kernel: Kernel | None = None
@@ -132,9 +129,12 @@ class KernelRunner:
 
     async def _start(self, effect: LaunchKernel) -> None:
         await self._end()
-        decision = await decided(effect, self._working_dir(), has_file=self._has_file())
+        where = self._where()
+        decision = await decided(effect.kernel_type, effect.env_source, effect.declared, where)
         self._tell(events.KernelDecided(decision.source, decision.why, decision.looked_at))
-        environment = await self._prepare(decision, effect)
+        clearance = await cleared(self._services.settings, Asked(decision, effect.declared, effect.foreign, where))
+        order = self._order(decision, effect, clearance)
+        environment = await self._prepare(order)
         if (short := environment.shortfall) is not None:
             why = f"{decision.why}; without {', '.join(short.without)}: {short.message}"
             self._tell(events.KernelDecided(decision.source, why, decision.looked_at))
@@ -147,7 +147,7 @@ class KernelRunner:
             for layer in environment.layers:
                 await self._services.warm.drop(layer)
             await quarantine(environment, self._services.settings.env_dir)
-            environment = await self._prepare(decision, effect)
+            environment = await self._prepare(order)
             kernel = await self._begin(environment)
         log.info("room %s: kernel %s started from %s", self._folder.name, kernel.pid, environment.source)
         self._services.warm.started(environment)
@@ -162,18 +162,21 @@ class KernelRunner:
         )
         self._tell(ready)
 
-    async def _prepare(self, decision: Decision, effect: LaunchKernel) -> Environment:
-        self._tell(events.KernelPhase("PreparingEnv"))
-        return await prepare(
-            Order(
-                decision=decision,
-                settings=self._services.settings,
-                room_dir=self._folder,
-                folder=self._working_dir(),
-                progress=self._progress,
-                declared=effect.declared,
-            )
+    def _order(self, decision: Decision, effect: LaunchKernel, clearance: Clearance) -> Order:
+        return Order(
+            decision=decision,
+            settings=self._services.settings,
+            room_dir=self._folder,
+            folder=self._where().folder,
+            progress=self._progress,
+            declared=effect.declared,
+            lock=clearance.lock,
+            wheels_only=clearance.wheels_only,
         )
+
+    async def _prepare(self, order: Order) -> Environment:
+        self._tell(events.KernelPhase("PreparingEnv"))
+        return await prepare(order)
 
     async def _begin(self, environment: Environment) -> Kernel:
         self._tell(events.KernelPhase("Launching"))
@@ -181,7 +184,7 @@ class KernelRunner:
         services = self._services
         pump = OutputPump(services.start, translator, services.place_output, self._report)
         kernel = await Kernel.start(
-            await spec_of(environment, cwd=self._working_dir()),
+            await spec_of(environment, cwd=self._where().folder),
             runtime_dir=self._folder / "kernel",
             on_batch=pump.take,
             on_death=self._died,

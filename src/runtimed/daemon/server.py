@@ -142,7 +142,7 @@ class Server:
             **common,
             notebook_id=host.notebook_id,
             cell_count=host.room.documents.notebook.cell_count(),
-            needs_trust_approval=False,
+            needs_trust_approval=host.room.documents.runtime.needs_approval,
             ephemeral=host.folder.record.ephemeral,
             notebook_path=host.room.path,
         )

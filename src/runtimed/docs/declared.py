@@ -6,13 +6,23 @@ Nothing is judged here; what is malformed says so in its place.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+import tomllib
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["MANAGERS", "Declared", "Inline", "declared_in", "script_block"]
+__all__ = [
+    "MANAGERS",
+    "Declared",
+    "Inline",
+    "declared_in",
+    "requirements_in",
+    "script_block",
+    "script_requirements",
+    "with_dependencies",
+]
 
 MANAGERS: Final = ("uv", "conda", "pixi")
 _SCRIPT: Final = re.compile(r"(?m)^# /// script[ \t]*$\n(?P<content>(?:^#(?:| .*)$\n?)+?)^# ///[ \t]*$")
@@ -71,6 +81,36 @@ def script_block(source: str) -> str | None:
         return None
     lines = match["content"].splitlines(keepends=True)
     return "".join(line[2:] if line.startswith("# ") else line[1:] for line in lines)
+
+
+def script_requirements(script: str | None) -> tuple[str, ...]:
+    """The dependencies of a PEP 723 block; those of a malformed one are for whoever reads it strictly."""
+    try:
+        found = tomllib.loads(script or "").get("dependencies", [])
+    except tomllib.TOMLDecodeError:
+        return ()
+    return tuple(entry for entry in found if isinstance(entry, str)) if isinstance(found, list) else ()
+
+
+def requirements_in(declared: Declared, source: str | None = None) -> frozenset[str]:
+    """Every requirement as ``MANAGER REQUIREMENT``; of one source's, or of all."""
+    tagged: set[str] = set()
+    for manager in MANAGERS:
+        section = declared.of(manager)
+        if section is not None and source in (None, f"{manager}:inline"):
+            tagged |= {f"{manager} {entry}" for entry in (*section.dependencies, *section.pypi_dependencies)}
+    if source in (None, "uv:pep723"):
+        tagged |= {f"uv {entry}" for entry in script_requirements(declared.script)}
+    return frozenset(tagged)
+
+
+def with_dependencies(declared: Declared, manager: str, named: Sequence[str]) -> Declared:
+    """The same with these named too."""
+    section = declared.of(manager) or Inline()
+    added = tuple(entry for entry in named if entry not in section.dependencies)
+    changed = replace(section, dependencies=section.dependencies + added)
+    sections: dict[str, Any] = {manager: changed}
+    return replace(declared, **sections)
 
 
 def _section(name: str, found: object) -> Inline | None:

@@ -26,7 +26,7 @@ from runtimed.docs.values import (
 from runtimed.errors import LocalProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from runtimed.docs.crdt import Obj, Transaction
     from runtimed.docs.values import Reader
@@ -113,6 +113,13 @@ class RuntimeDoc:
     def env_progress(self) -> dict[str, Any] | None:
         found = self._member("env", "progress")
         return as_dict(self.document, found) if is_map(found) else None
+
+    @property
+    def needs_approval(self) -> bool:
+        return self._member("trust", "needs_approval") is True
+
+    def came_with_file(self) -> frozenset[str]:
+        return frozenset(as_strings(self.document, self._member("trust", "came_with_file")))
 
     def env_decision(self) -> dict[str, Any]:
         found = self._member("env", "decision")
@@ -244,6 +251,14 @@ class RuntimeDoc:
     def set_decision(self, tx: Transaction, decision: Mapping[str, Any]) -> None:
         """Which environment the last launch took: source, why, looked_at (ours; nteract has no such key)."""
         self._set(tx, "env", {"decision": dict(decision)})
+
+    def set_trust(self, tx: Transaction, status: str, *, needs_approval: bool) -> None:
+        """trusted, untrusted or no_dependencies."""
+        self._set(tx, "trust", {"status": status, "needs_approval": needs_approval})
+
+    def set_came_with_file(self, tx: Transaction, requirements: Collection[str]) -> None:
+        """What nobody here asked for, as ``MANAGER REQUIREMENT`` (ours; nteract has no such key)."""
+        self._set(tx, "trust", {"came_with_file": sorted(requirements)})
 
     def set_path(self, tx: Transaction, path: str | None) -> None:
         tx.put(ROOT, "path", path)

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from runtimed.environments.environment import Order
     from runtimed.environments.sources import Decision
 
-__all__ = ["build"]
+__all__ = ["asked_of", "build"]
 
 
 async def build(order: Order) -> Environment:
     """Raises: InvalidRequest for what is said, NotAvailable, SolveError, InstallError."""
-    spec = await asyncio.to_thread(_spec, order)
+    spec = await asyncio.to_thread(asked_of, order)
     store = LayerStore(order.store)
     wheels_only = order.wheels_only
     resolved, layer = await find_prefix(spec, store=store, progress=order.progress, wheels_only=wheels_only)
@@ -46,7 +46,12 @@ async def build(order: Order) -> Environment:
     )
 
 
-def _spec(order: Order) -> CondaSpec:
+def asked_of(order: Order) -> CondaSpec:
+    """What an order of conda or pixi asks for; reads the project's file: for a thread.
+
+    Raises:
+        InvalidRequest: it is malformed.
+    """
     channels = order.settings.conda_channels
     match order.decision.source:
         case "conda:inline":

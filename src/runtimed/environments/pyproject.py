@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from runtimed.environments.environment import Order
     from runtimed.environments.layers import Layer
 
-__all__ = ["build_pyproject", "lock_path", "lock_project", "read_pyproject"]
+__all__ = ["build_pyproject", "lock_if_missing", "lock_path", "read_pyproject"]
 
 _PIN = re.compile(r"[A-Za-z0-9][\w.-]*==\S+")
 
@@ -63,6 +63,15 @@ async def build_pyproject(order: Order) -> Environment:
         layers=(layer,),
         details={"project": str(file.path), "site_packages": str(site), "project_is_read_only": place.is_copy},
     )
+
+
+async def lock_if_missing(path: Path, store: Path) -> None:
+    """For whoever is to approve what a project installs: only a lock says what that is."""
+    place = await asyncio.to_thread(_place, path, store)
+    if not await asyncio.to_thread(lambda: lock_path(place.folder).exists()):
+        layers = LayerStore(store)
+        await asyncio.to_thread(layers.make_folders)
+        await lock_project(await asyncio.to_thread(Uv.locate, layers.cache), place.folder)
 
 
 async def lock_project(uv: Uv, folder: Path) -> None:

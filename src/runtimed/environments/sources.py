@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from runtimed.environments.projects import Found, ProjectFile
 
-__all__ = ["KERNELSPEC", "KERNEL_TYPES", "NAMED", "SOURCES", "Decision", "check_names", "decide"]
+__all__ = ["KERNELSPEC", "KERNEL_TYPES", "NAMED", "SOURCES", "Decision", "check_names", "decide", "decision_of_file"]
 
 KERNELSPEC = "kernelspec:"  # kernelspec:NAME, any installed kernelspec
 
@@ -74,6 +74,11 @@ def decide(kernel_type: str, env_source: str, declared: Declared, found: Found, 
         looked_at=looked,
         project_file=decision.project_file,
     )
+
+
+def decision_of_file(file: ProjectFile) -> Decision:
+    """Of a project by itself, without a notebook."""
+    return _named(file.source, "python", file.source, f"{file.path} was asked for", file)
 
 
 def check_names(kernel_type: str, env_source: str) -> None:

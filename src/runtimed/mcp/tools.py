@@ -3,7 +3,7 @@
 # No postponed annotations here: the SDK reads them to know what a tool takes.
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 
 from mcp.server.mcpserver import Context
@@ -80,15 +80,22 @@ class Tools:
         env_source: Annotated[
             str,
             Field(
-                description='"auto"; "uv:prewarmed" or "conda:prewarmed" (numpy, pandas, matplotlib); '
-                '"kernelspec:NAME" for one that is installed. The first start installs what is missing.'
+                description='"auto": what the notebook or its project asks for, else "prewarmed" (numpy, pandas, '
+                'matplotlib). Or by name: "uv:inline", "uv:pyproject", "conda:inline", "kernelspec:NAME" and so on. '
+                "The first start installs what is missing."
             ),
         ] = "auto",
+        dependencies: Annotated[
+            list[str] | None,
+            Field(description='Packages to install, as ["polars>=1", "duckdb"]; the notebook keeps them.'),
+        ] = None,
     ) -> CallToolResult:
         """Start the notebook's kernel. If it has one already that one stays, and the answer says which it is."""
         async with self._connection.use() as session:
-            kernel = await told(ctx, session, session.start_kernel(kernel_type, env_source))
-        return answer({"kernel_started": True, **kernel._asdict()} | _not_applied(kernel, kernel_type, env_source))
+            starting = session.start_kernel(kernel_type, env_source, dependencies=dependencies or ())
+            kernel = await told(ctx, session, starting)
+        not_applied = _not_applied(kernel, kernel_type, env_source, dependencies or ())
+        return answer({"kernel_started": True, **kernel._asdict()} | not_applied)
 
     async def shutdown_kernel(self) -> CallToolResult:
         """End the kernel, for everybody in the notebook: its variables are lost, cells and outputs stay."""
@@ -284,10 +291,11 @@ async def _note_of_start(session: AsyncSession) -> dict[str, str]:
     return {"note": NEW_KERNEL} if ran else {}
 
 
-def _not_applied(kernel: Any, kernel_type: str, env_source: str) -> dict[str, str]:
+def _not_applied(kernel: Any, kernel_type: str, env_source: str, dependencies: Sequence[str]) -> dict[str, str]:
     """What was asked of a kernel that is another one, and how to get it."""
     asked = {"kernel_type": kernel_type, "env_source": env_source}
     other = [f"{name} {value!r}" for name, value in asked.items() if value not in ("auto", getattr(kernel, name))]
+    other += [f"dependencies {list(dependencies)!r}"] * bool(dependencies)
     if not kernel.already_running or not other:
         return {}
     said = f"The notebook had a kernel already, which stays: {' and '.join(other)} not applied."

@@ -39,12 +39,25 @@ class Append:
 class LaunchKernel:
     """Comes back as KernelDecided and KernelPhase, then KernelReady or KernelFailed.
 
-    ``declared`` is what the notebook says now of the environment it needs.
+    ``declared`` is what the notebook says now of the environment it needs; ``foreign`` what of it came with a file.
     """
 
     kernel_type: str
     env_source: str
     declared: Declared = field(default_factory=Declared)
+    foreign: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ApproveTrust:
+    """A person agrees to what ``launch`` would install (or ``project_file``); comes back as Answered, and as
+    TrustApproved."""
+
+    peer_id: str
+    request_id: str
+    by: str
+    launch: LaunchKernel
+    project_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +132,7 @@ Effect = (
     | Drop
     | Append
     | LaunchKernel
+    | ApproveTrust
     | ExecuteOnKernel
     | InterruptKernel
     | ShutdownKernel

@@ -168,6 +168,11 @@ class KernelReady:
 
 
 @dataclass(frozen=True, slots=True)
+class TrustApproved:
+    """A person agreed to what this notebook would have installed."""
+
+
+@dataclass(frozen=True, slots=True)
 class KernelFailed:
     """A launch came to nothing."""
 
@@ -265,6 +270,7 @@ Event = (
     | KernelPhase
     | KernelReady
     | KernelFailed
+    | TrustApproved
     | KernelLost
     | KernelStopped
     | Reported

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from runtimed.docs.notebook import declared_by
-from runtimed.errors import CellNotFound, InvalidRequest, NoKernel, RequestError
+from runtimed.errors import CellNotFound, InvalidRequest, NeedsApproval, NoKernel, RequestError
 from runtimed.room import events
-from runtimed.room.effects import Effect, ExecuteOnKernel, InterruptKernel, LaunchKernel, ShutdownKernel, Touched
+from runtimed.room.effects import Effect, ExecuteOnKernel, InterruptKernel, ShutdownKernel, Touched
+from runtimed.room.needs import Needs
 from runtimed.room.queue import Execution, ExecutionQueue
 from runtimed.room.record import QueueState, Record
 from runtimed.wire import requests as wire
@@ -35,12 +35,14 @@ class Executions:
         self._launching: list[Address] = []
         self._stopping: list[Address] = []
         self._record = Record(documents, new_id)
+        self.needs = Needs(documents)
         self._counted: tuple[str, int] | None = None  # the last execution that told its number
         self._interrupt_due = False
         self._behind_interrupt: frozenset[str] | None = None  # what waited when the running execution was interrupted
         self.kernel = "none"
         self.kernel_type = ""
         self.env_source = ""
+        self.refused_source = ""  # what was asked for by the launch that waits for a person's approval
 
     @property
     def status(self) -> str:
@@ -83,22 +85,25 @@ class Executions:
 
     # Kernel
 
-    def launch(self, address: Address | None, kernel_type: str, env_source: str) -> list[Effect]:
+    def launch(
+        self, address: Address | None, kernel_type: str, env_source: str, dependencies: Sequence[str] = ()
+    ) -> list[Effect]:
         """Start a kernel unless the room has one; whoever asks meanwhile waits for the same start."""
         if self.kernel == "running":
             if address:
                 self._answer(address, self._launched(already=True))
             return []
-        if address:
-            self._launching.append(address)
         if self.kernel == "launching":
+            self._launching += [address] if address else []
             return []
+        launch = self.needs.launch(kernel_type, env_source, dependencies)
+        self._launching += [address] if address else []
         self.kernel, self.kernel_type, self.env_source = "launching", kernel_type, env_source
         self._record.kernel(
             lifecycle="Resolving", activity="", env_source=env_source, error_reason="", error_details=""
         )
         # If the last kernel is still stopping, the host starts this one behind it.
-        return [LaunchKernel(kernel_type, env_source, declared_by(self._documents.notebook))]
+        return [launch]
 
     def decided(self, event: events.KernelDecided) -> None:
         self._record.decided(event.source, event.why, event.looked_at)
@@ -122,6 +127,8 @@ class Executions:
         )
         self._record.packages(event.packages)
         self._record.kernelspec(event.kernel_name, event.display_name, event.language_info)
+        self._record.trust("trusted" if event.packages else "no_dependencies")
+        self.needs.settled()
         self._record.progress(None)
         for address in self._launching:
             self._answer(address, self._launched(already=False))
@@ -133,12 +140,27 @@ class Executions:
             return []
         self.kernel = "none"
         error = event.error
-        self._record.kernel(lifecycle="Error", activity="", error_reason=error.code, error_details=str(error))
+        waits = isinstance(error, NeedsApproval)
+        self._record.kernel(
+            lifecycle="AwaitingTrust" if waits else "Error",
+            activity="",
+            error_reason=error.code,
+            error_details=str(error),
+        )
+        self.refused_source = self.env_source if waits else ""
+        if waits:
+            self._record.trust("untrusted", needs_approval=True)
         self._record.progress(None)
         for address in self._launching:
             self._answer(address, wire.error_of(error))
         self._launching.clear()
         return self._abandon(f"no kernel could be started: {error.message}")
+
+    def approved(self) -> None:
+        """A person agreed to what the last launch would have installed: whoever wants it, launches again."""
+        self._record.trust("trusted")
+        if self.kernel == "none" and self._documents.runtime.lifecycle == "AwaitingTrust":
+            self._record.kernel(lifecycle="NotStarted", error_reason="", error_details="")
 
     def lost(self, event: events.KernelLost) -> list[Effect]:
         """The kernel died by itself: what ran is in error, what waited is cancelled."""

@@ -61,6 +61,10 @@ class Record:
         decision = {"source": source, "why": why, "looked_at": list(looked_at)}
         self._documents.in_runtime(lambda tx: runtime.set_decision(tx, decision))
 
+    def trust(self, status: str, *, needs_approval: bool = False) -> None:
+        runtime = self._documents.runtime
+        self._documents.in_runtime(lambda tx: runtime.set_trust(tx, status, needs_approval=needs_approval))
+
     def packages(self, packages: Sequence[str]) -> None:
         runtime = self._documents.runtime
         self._documents.in_runtime(lambda tx: runtime.set_env(tx, prewarmed_packages=packages))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runtimed.docs.declared import requirements_in
+from runtimed.docs.notebook import NotebookDoc, declared_by
 from runtimed.errors import InvalidRequest, NotAvailable, RemoteProtocolError, RequestError, RuntimedError
 from runtimed.room import events
-from runtimed.room.effects import AskKernel, Drop, Effect, SaveFile, SendComm
+from runtimed.room.effects import ApproveTrust, AskKernel, Drop, Effect, SaveFile, SendComm
 from runtimed.wire import requests as wire
 
 if TYPE_CHECKING:
@@ -57,8 +59,8 @@ class Requests:
                 return executions.execute(address, by, cell_id, execution_id)
             case wire.RunAllCells(cell_execution_ids=given) | wire.RunAllCellsGuarded(cell_execution_ids=given):
                 return executions.execute_all(address, by, given)
-            case wire.LaunchKernel(kernel_type=kernel_type, env_source=env_source):
-                return executions.launch(address, kernel_type or "python", env_source or "auto")
+            case wire.LaunchKernel(kernel_type=kernel_type, env_source=env_source, dependencies=named):
+                return executions.launch(address, kernel_type or "python", env_source or "auto", named)
             case wire.ShutdownKernel(leaving=leaving):
                 peer.leaving = leaving
                 if not (leaving and self._peers.anybody_stays()):
@@ -82,11 +84,31 @@ class Requests:
                 self._peers.answer(address, wire.NotebookSyncAcknowledged(heads=list(envelope.required_heads)))
             case wire.GetDocBytes():
                 self._peers.answer(address, wire.DocBytes(bytes=list(self._documents.notebook.document.save())))
-            case wire.ApproveTrust() | wire.ApproveProjectEnvironment():
-                self._peers.answer(address, wire.Ok())
+            case wire.ApproveTrust(observed_heads=observed) if observed is not None and self._is_outdated(observed):
+                self._peers.answer(address, wire.GuardRejected(reason="the dependencies have changed since"))
+            case wire.ApproveTrust():
+                return [self._approval(address, by, None)]
+            case wire.ApproveProjectEnvironment(project_file_path=path):
+                return [self._approval(address, by, path)]
             case other:
                 self._peers.answer(address, _not_available(other))
         return []
+
+    def _approval(self, address: tuple[str, str], by: str, project_file: str | None) -> ApproveTrust:
+        """A person's client may approve for the person in front of it; an agent only reads what came with a file."""
+        if "/agent:" in by:
+            raise NotAvailable("An agent cannot approve packages", hint="a person runs: runt trust approve NOTEBOOK")
+        executions = self._executions
+        launch = executions.needs.launch("auto", executions.refused_source or "auto")
+        return ApproveTrust(*address, by, launch, project_file)
+
+    def _is_outdated(self, observed: Iterable[str]) -> bool:
+        """Whether the notebook asks for something else by now than its sender saw."""
+        if not self._knows(observed):
+            return True
+        notebook = self._documents.notebook
+        seen = NotebookDoc(notebook.document.fork_at([bytes.fromhex(head) for head in observed], "runtimed:seen"))
+        return requirements_in(declared_by(seen)) != requirements_in(declared_by(notebook))
 
     def _is_guess(self, request: wire.ExecuteCellGuarded | wire.RunAllCellsGuarded) -> bool:
         """Whether its sender acts on something it cannot have seen here."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runtimed.docs.notebook import declared_by
 from runtimed.errors import ProtocolError, RemoteProtocolError
 from runtimed.room import events
 from runtimed.room.documents import LOGGED, Documents
@@ -109,6 +110,8 @@ class Room:
                 self.executions.decided(event)
             case events.KernelPhase():
                 self.executions.phase(event)
+            case events.TrustApproved():
+                self.executions.approved()
             case events.KernelReady():
                 self.peers.owe_everybody()
                 self.widgets.forget()
@@ -123,7 +126,7 @@ class Room:
                 self.peers.owe_everybody()
                 self.executions.stopped()
             case events.CellsLoaded():
-                self._loaded(event)
+                return self._loaded(event)
             case events.LoadFailed(reason):
                 self._set_load(InitialLoad(phase="failed", reason=reason))
             case events.ChangedOutside():
@@ -239,9 +242,14 @@ class Room:
 
     # The file
 
-    def _loaded(self, event: events.CellsLoaded) -> None:
+    def _loaded(self, event: events.CellsLoaded) -> list[Effect]:
         self.loading.apply(event.steps)
         self._set_load(InitialLoad(phase="ready") if event.last else InitialLoad(phase="streaming"))
+        if not event.last:
+            return []
+        effects: list[Effect] = [*self.documents.commit()]
+        self.executions.needs.came_with_file()
+        return effects
 
     def _set_load(self, load: InitialLoad) -> None:
         self.loading.status = load
@@ -253,7 +261,9 @@ class Room:
         for step in event.outputs:
             self.loading.apply_outputs(step)
         effects: list[Effect] = [*self.documents.commit()]  # outputs first: a cell must not name what is not there
+        before = declared_by(self.documents.notebook)
         news = self.documents.notebook.document.apply(event.changes)
+        self.executions.needs.came_with_file(before)
         return [*effects, Append("notebook", tuple(change.raw for change in news)), Touched()]
 
     def _saved(self, event: events.Saved) -> None:

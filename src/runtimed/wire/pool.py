@@ -96,6 +96,18 @@ class Story(_PoolRequest, frozen=True, tag="story"):
     notebook_id: str
 
 
+class ExplainEnvironment(_PoolRequest, frozen=True, tag="explain_environment"):
+    notebook_id: str  # or a path
+    env_source: str = ""
+
+
+class GiveTrust(_PoolRequest, frozen=True, tag="give_trust"):
+    """Of a person: an approval of what a launch would install."""
+
+    notebook_id: str  # or a path; or a project's file or folder
+    env_source: str = ""
+
+
 PoolRequest = (
     Ping
     | GetDaemonInfo
@@ -117,6 +129,8 @@ PoolRequest = (
     | UpdateHostTelemetryPermission
     | ExportNotebook
     | Story
+    | ExplainEnvironment
+    | GiveTrust
 )
 
 
@@ -260,6 +274,22 @@ class NotebookStory(_PoolResponse, frozen=True, tag="notebook_story"):
     events: list[str]
 
 
+class EnvironmentExplained(_PoolResponse, frozen=True, kw_only=True, tag="environment_explained"):
+    kernel_type: str
+    env_source: str
+    why: str
+    looked_at: list[str]
+    trusted: bool
+    trust: str  # why it is trusted, or what is needed
+
+
+class TrustGiven(_PoolResponse, frozen=True, kw_only=True, tag="trust_given"):
+    place: str
+    env_source: str
+    packages: list[str]  # as they are named
+    locked: list[str]  # as they will be installed, where that is known before
+
+
 class PoolError(_PoolResponse, frozen=True, kw_only=True, tag="error"):
     message: str
     code: str | None = None  # ours: of errors.py
@@ -286,6 +316,8 @@ PoolResponse = (
     | HostTelemetryAck
     | NotebookExport
     | NotebookStory
+    | EnvironmentExplained
+    | TrustGiven
     | PoolError
 )
 

@@ -10,6 +10,7 @@ from runtimed.wire.messages import Head, Message, addressed, decode_json
 from runtimed.wire.responses import *  # noqa: F403 (who asks also reads the answer: one door for both)
 
 HEADS_MAX: Final = 4096
+DEPENDENCIES_MAX: Final = 100
 
 Heads = Annotated[tuple[Head, ...], msgspec.Meta(max_length=HEADS_MAX)]
 
@@ -25,6 +26,7 @@ class LaunchKernel(_Request, frozen=True, kw_only=True, tag="launch_kernel"):
     kernel_type: str
     env_source: str
     notebook_path: str | None = None
+    dependencies: Annotated[tuple[str, ...], msgspec.Meta(max_length=DEPENDENCIES_MAX)] = ()  # ours
 
 
 class ShutdownKernel(_Request, frozen=True, tag="shutdown_kernel"):
