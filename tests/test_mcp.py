@@ -37,7 +37,7 @@ TOOLS = {
     "connect_notebook": {"notebook_id", "path"},
     "disconnect_notebook": set(),
     "list_notebooks": set(),
-    "start_kernel": {"kernel_type", "env_source"},
+    "start_kernel": {"kernel_type", "env_source", "dependencies"},
     "shutdown_kernel": set(),
     "interrupt_kernel": set(),
     "get_kernel_status": set(),
