@@ -20,6 +20,7 @@ import pytest
 
 from runtimed import DaemonClient, paths
 from runtimed.client.launch import ensure_daemon
+from serving import Daemon
 
 BIN = Path(sys.executable).parent
 
@@ -175,8 +176,8 @@ def test_a_cache_folder_that_cannot_be_written_is_named(socket_path: Path, tmp_p
     assert str(tmp_path / "file") in err
 
 
-def test_dev_mode_serves_the_checkout_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("RUNTIMED_CACHE_DIR", str(tmp_path / "cache"))
+def test_dev_mode_serves_the_checkout_alone(daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    cache = daemon.folder  # short enough for a socket some folders further down
     monkeypatch.delenv("RUNTIMED_SOCKET_PATH", raising=False)
     monkeypatch.setenv("RUNTIMED_WORKSPACE_PATH", str(tmp_path))
 
@@ -184,7 +185,7 @@ def test_dev_mode_serves_the_checkout_alone(tmp_path: Path, monkeypatch: pytest.
     try:
         status = json.loads(runt("daemon", "status", "--json").stdout)
         assert status["socket_path"] == str(paths.default_socket_path())
-        assert Path(status["socket_path"]).parent.parent == tmp_path / "cache" / "worktrees"
+        assert Path(status["socket_path"]).parent.parent == cache / "worktrees"
         monkeypatch.delenv("RUNTIMED_WORKSPACE_PATH")
         assert runt("daemon", "status").returncode == 1
     finally:

@@ -14,7 +14,7 @@ from runtimed.daemon.launching import spec_of
 from runtimed.environments import deno
 from runtimed.environments.prepare import prepare
 from runtimed.errors import ToolMissing
-from serving import Daemon
+from serving import Daemon, until
 
 
 def shown(session: Session, code: str) -> object:
@@ -108,6 +108,7 @@ def test_a_deno_that_an_interrupt_leaves_deaf_is_started_again(daemon: Daemon) -
         session.start_kernel("deno")
         waiting = session.queue_cell(session.create_cell(f"console.log('in'); {SLOW}"))
         behind = session.queue_cell(session.create_cell("'never'"))
+        until(lambda: any("in" in (output.text or "") for cell in session.get_cells() for output in cell.outputs))
         session.interrupt()
 
         ended = session.wait_execution(waiting)
