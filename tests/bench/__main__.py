@@ -17,6 +17,7 @@ from floods import displays, html, lines
 from lines import cells, fresh_and_aged, idle, mcp
 from rich.console import Console
 from stage import Stage, stage
+from starts import starts
 from table import Measure, show, write_json
 
 LINES: dict[str, Callable[[Stage], Iterator[Measure]]] = {
@@ -27,6 +28,7 @@ LINES: dict[str, Callable[[Stage], Iterator[Measure]]] = {
     "lines": lines,
     "displays": displays,
     "html": html,
+    "starts": starts,
     "idle": idle,
 }
 

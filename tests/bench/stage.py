@@ -36,6 +36,8 @@ class Stage:
     started_in: float  # seconds
     idle: tuple[float, float]  # RSS and PSS in MB, before the first room
     bare: Bare
+    python: str  # of the room's kernel, and its variables
+    env: dict[str, str]
     quick: bool
 
     def times(self, full: int, quick: int) -> int:
@@ -98,24 +100,28 @@ def stage(*, quick: bool) -> Iterator[Stage]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rtb", ignore_cleanup_errors=True)))
         socket = folder / "d.sock"
         os.environ["RUNTIMED_SOCKET_PATH"] = str(socket)
-        daemon, started_in = stack.enter_context(_daemon(folder, socket))
-        idle = _memory(daemon)
-        python, env = _kernel_of(socket)
+        process, started_in = stack.enter_context(daemon(folder, socket))
+        idle = _memory(process)
+        python, env = kernel_of(socket)
         bare = stack.enter_context(bare_kernel(python, env, folder))
         yield Stage(
-            folder=folder, socket=socket, daemon=daemon, started_in=started_in, idle=idle, bare=bare, quick=quick
-        )
+            folder=folder, socket=socket, daemon=process, started_in=started_in, idle=idle, bare=bare,
+            python=python, env=env, quick=quick,
+        )  # fmt: skip
 
 
 @contextlib.contextmanager
-def _daemon(folder: Path, socket: Path) -> Iterator[tuple[psutil.Process, float]]:
-    """It, and how long it took from its launch until it listened."""
+def daemon(
+    folder: Path, socket: Path, *, kernels: int = 0, env: dict[str, str] | None = None
+) -> Iterator[tuple[psutil.Process, float]]:
+    """It, and how long it took from its launch until it listened; so many kernels wait in it."""
     reader, writer = os.pipe()
     argv = [sys.executable, "-m", "runtimed.cli.daemon", "run", "--ready-fd", str(writer)]
     argv += ["--socket", str(socket), "--cache-dir", str(folder / "cache")]
+    argv += ["--uv-pool-size", str(kernels)]
     begin = time.perf_counter()
     with (folder / "daemon.out").open("wb") as out:
-        process = subprocess.Popen(argv, stdout=out, stderr=out, pass_fds=(writer,))
+        process = subprocess.Popen(argv, stdout=out, stderr=out, pass_fds=(writer,), env={**os.environ, **(env or {})})
     os.close(writer)
     try:
         said = os.read(reader, 65536)
@@ -136,7 +142,7 @@ def _memory(process: psutil.Process) -> tuple[float, float]:
     return info.rss / 1e6, getattr(info, "pss", 0) / 1e6
 
 
-def _kernel_of(socket: Path) -> tuple[str, dict[str, str]]:
+def kernel_of(socket: Path) -> tuple[str, dict[str, str]]:
     """The Python and the variables that a room's kernel has."""
     with Session("environment", socket_path=socket) as session:
         session.start_kernel()  # the first time here this builds the environment, which takes a minute

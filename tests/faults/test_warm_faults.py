@@ -95,6 +95,7 @@ def test_a_daemon_that_is_killed_leaves_no_zygote_and_no_kernel(warm: Daemon) ->
     first_kernel(warm)
     session = Session("mine")
     session.start_kernel()
+    ready(warm)
     family = warm.process.children(recursive=True)
     left = psutil.Process(int(session.run("import subprocess; print(subprocess.Popen(['sleep', '600']).pid)").stdout))
     assert len(family) >= 4

@@ -135,11 +135,15 @@ def test_changed_settings_never_meet_the_old_set_of_packages(
     warm: Daemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     write_wheel(tmp_path, "tiny", "1.0", {"tiny.py": "VERSION = '1.0'\n"})
+    # What the real ones do to a process that is to be forked.
+    threaded = "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    for name in ("numpy", "pandas", "matplotlib"):
+        write_wheel(tmp_path, name, "99.0", {f"{name}/__init__.py": threaded})
     warm.start()
     first_kernel(warm)
     warm.stop()
     monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path))
-    monkeypatch.setenv("RUNTIMED_UV_DEFAULT_PACKAGES", "tiny")
+    monkeypatch.setenv("RUNTIMED_UV_DEFAULT_PACKAGES", "tiny numpy==99 pandas==99 matplotlib==99")
 
     warm.start()
 

@@ -30,7 +30,8 @@ from typing import Any
 
 PACKET = 1 << 16
 REQUIRED = ("zmq", "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "IPython.core.completer")
-OPTIONAL = ("debugpy.server", "ipykernel.debugger", "matplotlib_inline.config", "sqlite3", "pdb")
+# Nothing that imports numpy, as matplotlib_inline.config does: that starts threads.
+OPTIONAL = ("debugpy.server", "ipykernel.debugger", "sqlite3", "pdb")
 
 
 def main(fd: int) -> None:
