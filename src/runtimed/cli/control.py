@@ -95,7 +95,7 @@ def flush() -> None:
 
     _ours(_running(), "flush")
     _client().flush_pool()
-    console.say("flushed: the next kernel start asks the package index anew")
+    console.say("flushed: what waited is replaced, and the next kernel start asks the package index anew")
 
 
 @app.command()

@@ -53,6 +53,7 @@ class View:
             disable=not self._console.is_terminal,
         )
         self._task = self._bar.add_task("joining the notebook", total=None)
+        self._phase: object = None  # of the environment's making
         self._cells: list[Cell] = []
         self._places: dict[str, int] = {}
 
@@ -67,8 +68,14 @@ class View:
         self._bar.update(self._task, description=what)
 
     def preparing(self, progress: dict[str, Any] | None) -> None:
-        if progress and (message := progress.get("message")):
-            self.doing(str(message))
+        """The environment, for as long as it takes: a bar where its steps are counted, in a log a line a phase."""
+        if not progress or not (message := progress.get("message")):
+            return
+        done, total = progress.get("done"), progress.get("total")
+        self._bar.update(self._task, description=str(message), total=total, completed=done or 0)
+        if self._bar.disable and progress.get("phase") != self._phase:
+            self.note(str(message))
+        self._phase = progress.get("phase")
 
     def note(self, text: str) -> None:
         self._console.print(Text(text))

@@ -104,7 +104,7 @@ def test_stopping_waits_until_the_process_has_ended(runt, socket_path: Path, ker
 
 def test_flush_and_ping_go_through(runt, socket_path: Path):
     with scripted_daemon(socket_path, partial(ours, others=HOLDS)) as heard:
-        assert runt("daemon", "flush").out.startswith("flushed: the next kernel start ")
+        assert runt("daemon", "flush").out.startswith("flushed: what waited is replaced, ")
         assert runt("daemon", "ping").out.startswith("pong in ")
 
     assert pool.FlushPool() in heard
