@@ -1,0 +1,111 @@
+"""Stock suites: the tests of Jupyter's own projects, unmodified, with the kernels they start in our daemon or not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import NamedTuple
+
+from conformance.sdists import unpacked
+
+PROVISIONER = "JUPYTER_DEFAULT_PROVISIONER_NAME"
+OURS = "runtimed-provisioner"
+LONGEST_S = 900
+
+
+class Suite(NamedTuple):
+    project: str
+    paths: tuple[str, ...]
+    args: tuple[str, ...] = ()
+    # Tests that cannot be asked of a provisioner, and why.
+    beside: tuple[str, ...] = ()
+
+
+# pytest-asyncio and the suites' own "warnings are errors" do not get along.
+WITHOUT_ASYNCIO = ("-p", "no:asyncio")
+
+SUITES = {
+    "manager": Suite("jupyter_client", ("tests/test_kernelmanager.py",), WITHOUT_ASYNCIO),
+    "client": Suite("jupyter_client", ("tests/test_client.py",), WITHOUT_ASYNCIO),
+    "multikernelmanager": Suite("jupyter_client", ("tests/test_multikernelmanager.py",), WITHOUT_ASYNCIO),
+    "provisioning": Suite(
+        "jupyter_client",
+        ("tests/test_provisioning.py",),
+        WITHOUT_ASYNCIO,
+        beside=("test_find_all_specs",),  # it mocks all entry points away, ours with them
+    ),
+    "restarter": Suite("jupyter_client", ("tests/test_restarter.py",), WITHOUT_ASYNCIO),
+    "kernel": Suite("jupyter_kernel_test", ("test_ipykernel.py",), WITHOUT_ASYNCIO),
+    "nbclient": Suite("nbclient", ("tests",), ("-o", "asyncio_default_fixture_loop_scope=function")),
+    "server kernels": Suite("jupyter_server", ("tests/services/kernels",), WITHOUT_ASYNCIO),
+    "server sessions": Suite("jupyter_server", ("tests/services/sessions",), WITHOUT_ASYNCIO),
+    "papermill": Suite(
+        "papermill",
+        ("papermill/tests",),
+        # Clouds' clients, whose tests need what nobody has at hand.
+        tuple(f"--ignore-glob=*test_{name}*" for name in ("s3", "gcs", "hdfs", "adl", "abs")),
+    ),
+}
+
+
+class Results(NamedTuple):
+    passed: set[str]
+    failed: dict[str, str]  # why, by name
+    said: str
+
+
+def run(suite: Suite, *, ours: bool, only: tuple[str, ...] = ()) -> Results:
+    """One run in a process of its own; ``only`` are words of names."""
+    with start(suite, ours=ours, only=only) as running:
+        return running.results()
+
+
+class Running:
+    def __init__(self, process: subprocess.Popen[str], report: Path) -> None:
+        self._process = process
+        self._report = report
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def results(self) -> Results:
+        said, _ = self._process.communicate(timeout=LONGEST_S)
+        assert self._report.exists(), said[-3000:]
+        return _read(self._report, said)
+
+
+def start(suite: Suite, *, ours: bool, only: tuple[str, ...] = ()) -> Running:
+    environ = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "TOX_"))}
+    environ |= {PROVISIONER: OURS} if ours else {}
+    folder = Path(tempfile.mkdtemp(prefix="suite"))
+    # Kernels' sockets and connection files of two runs must not meet, nor what is a user's.
+    environ |= {"JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "IPYTHONDIR": str(folder / "ipython")}
+    report = folder / "report.xml"
+    command = [sys.executable, "-m", "pytest", "-q", "--no-header", f"--junit-xml={report}", *suite.args, *suite.paths]
+    # Ours reads the whole of our own settings; the suites bring their own.
+    command += ["-k", " or ".join(only)] if only else []
+    process = subprocess.Popen(
+        command, cwd=unpacked(suite.project), env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    return Running(process, report)
+
+
+def _read(report: Path, said: str) -> Results:
+    passed: set[str] = set()
+    failed: dict[str, str] = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        name = f"{case.get('classname')}::{case.get('name')}"
+        broken = [child for child in case if child.tag in ("failure", "error")]
+        if broken:
+            failed[name] = broken[0].get("message") or ""
+        elif case.find("skipped") is None:
+            passed.add(name)
+    return Results(passed - failed.keys(), failed, said)
