@@ -32,6 +32,7 @@ class Settings:
     uv_default_packages: tuple[str, ...] = DEFAULT_PACKAGES
     conda_default_packages: tuple[str, ...] = DEFAULT_PACKAGES
     conda_channels: tuple[str, ...] = ("conda-forge",)  # names, addresses, file:// too; first come, first served
+    env_limit: int = 10 << 30  # bytes that environments may take before the longest unused go
     trust_policy: str = "allowlist"  # or prompt, all: what may be installed without a person's approval
     trust_path: Path = field(default_factory=paths.trust_path)
     keep_alive_secs: float = 1800.0
@@ -109,11 +110,16 @@ def _count(text: str) -> int:
     return number
 
 
-def _seconds(text: str) -> float:
+def _amount(text: str) -> float:
     number = float(text)
     if not 0 <= number < float("inf"):
-        raise ValueError("it is no span of time")
+        raise ValueError("it is no finite amount")
     return number
+
+
+def _size(text: str) -> int:
+    """Of gigabytes, bytes."""
+    return int(_amount(text) * (1 << 30))
 
 
 def _policy(text: str) -> str:
@@ -137,7 +143,8 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], object]]] = {
     "uv_default_packages": ("RUNTIMED_UV_DEFAULT_PACKAGES", _words),
     "conda_default_packages": ("RUNTIMED_CONDA_DEFAULT_PACKAGES", _words),
     "conda_channels": ("RUNTIMED_CONDA_CHANNELS", _words),
+    "env_limit": ("RUNTIMED_ENV_LIMIT_GB", _size),
     "trust_policy": ("RUNTIMED_TRUST", _policy),
-    "keep_alive_secs": ("RUNTIMED_KEEP_ALIVE_SECS", _seconds),
+    "keep_alive_secs": ("RUNTIMED_KEEP_ALIVE_SECS", _amount),
     "log_level": ("RUNTIMED_LOG_LEVEL", str.upper),
 }

@@ -149,3 +149,17 @@ def test_malformed_metadata_and_projects_say_what_is_wrong(served: Daemon, tmp_p
     path = notebook(tmp_path / "p" / "n.ipynb")
     with Session(str(path)) as session, pytest.raises(InvalidRequest, match=r"pyproject\.toml cannot be read"):
         session.start_kernel()
+
+
+def test_what_a_kernel_runs_from_is_listed_and_never_cleaned_away(served: Daemon) -> None:
+    with Session("kept") as session:
+        session.start_kernel()
+        kept = json.loads(runt("env", "list", "--json").stdout)["layers"]
+        used = {layer["key"] for layer in kept if layer["in_use"]}
+        assert used
+
+        assert runt("env", "clean", "--all").returncode == 0
+
+        left = json.loads(runt("env", "list", "--json").stdout)["layers"]
+        assert used <= {layer["key"] for layer in left}
+        assert session.run("import ipykernel.connect").success

@@ -19,7 +19,6 @@ from runtimed.daemon.rooms import Rooms
 from runtimed.daemon.server import Server, bind
 from runtimed.daemon.services import Services
 from runtimed.daemon.warm import Warm
-from runtimed.environments.prepare import sweep
 from runtimed.kernels.orphans import sweep_orphans
 from runtimed.paths import check_bindable
 from runtimed.store.atomic import lock_file
@@ -72,7 +71,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         http = BlobServer(blobs)
         services.blob_port = http.port
         await http.start()
-        services.start(_sweep(settings))
+        services.start(services.housekeeping.begin())
         services.start(warm.run())
         log.info("serving on %s, blobs on port %d, pid %d", settings.socket_path, http.port, os.getpid())
         _settle_garbage()
@@ -92,11 +91,6 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
 def _tell_of(pools: PoolDocument, warm: Warm, rooms: Rooms) -> None:
     if pools.update(warm.states()):
         rooms.settle()
-
-
-async def _sweep(settings: Settings) -> None:
-    if swept := await sweep(settings.env_dir):
-        log.info("removed what %d killed builds of environments had left", swept)
 
 
 def _settle_garbage() -> None:

@@ -11,6 +11,7 @@ from runtimed.daemon.launching import decided, spec_of
 from runtimed.daemon.pump import OutputPump
 from runtimed.daemon.trusting import Asked, cleared
 from runtimed.environments.environment import Environment, Order
+from runtimed.environments.holds import Hold
 from runtimed.environments.prepare import prepare, quarantine
 from runtimed.errors import InternalError, KernelDied, KernelError, KernelStartError, RuntimedError
 from runtimed.kernels.kernel import Kernel, KernelDeath
@@ -50,6 +51,8 @@ class KernelRunner:
         self._launching: asyncio.Task[None] | None = None
         self._kernel: Kernel | None = None
         self._pump: OutputPump | None = None
+        self._hold = Hold(())  # of the layers that the kernel runs from
+        self._was_made = False  # something had to be built for it
         self._translator: Translator | None = None
         self._deafness: asyncio.TimerHandle | None = None
 
@@ -176,7 +179,13 @@ class KernelRunner:
 
     async def _prepare(self, order: Order) -> Environment:
         self._tell(events.KernelPhase("PreparingEnv"))
-        return await prepare(order)
+        self._was_made = False
+        environment = await prepare(order)
+        self._hold.let_go()
+        self._hold = await asyncio.to_thread(Hold, [layer.path for layer in environment.layers])
+        if self._was_made:
+            self._services.start(self._services.housekeeping.tidy())
+        return environment
 
     async def _begin(self, environment: Environment) -> Kernel:
         self._tell(events.KernelPhase("Launching"))
@@ -201,6 +210,7 @@ class KernelRunner:
     def _progress(self, progress: Progress) -> None:
         shown = {"phase": progress.phase, "message": progress.message, "done": progress.done, "total": progress.total}
         self._tell(events.KernelPhase("PreparingEnv", progress={k: v for k, v in shown.items() if v is not None}))
+        self._was_made = True
 
     def _died(self, death: KernelDeath) -> None:
         if self._kernel is not None:
@@ -217,6 +227,7 @@ class KernelRunner:
             log.warning("room %s: the kernel died: %s", self._folder.name, reason)
             self._tell(events.KernelLost(reason, again))
             await kernel.shutdown(now=True)  # its files and sockets
+            self._hold.let_go()
 
     async def _shutdown(self) -> None:
         async with self._turn:
@@ -233,3 +244,4 @@ class KernelRunner:
             pump.close()
         if kernel is not None:
             await kernel.shutdown()
+        self._hold.let_go()

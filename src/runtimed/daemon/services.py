@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from runtimed.daemon.housekeeping import Housekeeping
 from runtimed.errors import StorageError
 from runtimed.outputs.mime import TEXT, is_json, must_be_blob
 
@@ -40,9 +41,11 @@ class Services:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     blob_port: int | None = None
     syncer: Syncer = field(init=False)
+    housekeeping: Housekeeping = field(init=False)
 
     def __post_init__(self) -> None:
         self.syncer = Syncer(self)
+        self.housekeeping = Housekeeping(self.settings)
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run work beside the loop's other work; what it raises is logged and ends only itself."""

@@ -45,8 +45,10 @@ async def cleared(settings: Settings, asked: Asked) -> Clearance:
 
 def _clear(settings: Settings, asked: Asked) -> Clearance:
     subject = subject_of(_order(settings, asked), asked.foreign, asked.where.place)
+    if subject is None:
+        return judge(None, policy=settings.trust_policy, allowed=(), approval=None)
     book = TrustBook(settings.trust_path)
-    approval = book.find(subject.digest) if subject else None
+    approval = book.find(subject.digest)
     return judge(subject, policy=settings.trust_policy, allowed=_allowed(settings, book), approval=approval)
 
 

@@ -16,6 +16,7 @@ from runtimed.daemon.lines import Line
 from runtimed.daemon.pools import KINDS
 from runtimed.environments.defaults import find_default_layer, known_default_layer
 from runtimed.environments.environment import base_python
+from runtimed.environments.holds import Hold
 from runtimed.environments.layers import LayerStore
 from runtimed.environments.thin import variables
 from runtimed.errors import RuntimedError
@@ -52,6 +53,7 @@ class Warm:
         self._lines = {kind: Line(sizes[kind] if CAN_FORK else 0) for kind in KINDS}
         self._visited: dict[Path, Line] = {}  # the latest last
         self._expiries: dict[Path, asyncio.TimerHandle] = {}
+        self._holds: dict[Path, Hold] = {}
         self._on = any(line.size for line in self._lines.values())
         self._due = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -88,6 +90,7 @@ class Warm:
         for line in self._lines.values():
             line.forget_timer()
         await self.reserve.close_all()
+        self._let_go()
 
     def states(self) -> dict[str, PoolState]:
         now = asyncio.get_running_loop().time()
@@ -116,6 +119,7 @@ class Warm:
         for line in self._lines.values():
             line.flush()
         await self.reserve.close_all()
+        self._let_go()
         self._due.set()
 
     async def drop(self, layer: Layer) -> None:
@@ -124,6 +128,7 @@ class Warm:
             if line.layer == layer:
                 line.layer = None
         await self.reserve.close(layer.path)
+        self._let_go()
 
     # ------------------------------------------------------------------ how
 
@@ -159,7 +164,11 @@ class Warm:
 
     async def _add(self, line: Line, layer: Layer) -> None:
         if not self.reserve.is_open(layer.path):
-            await self.reserve.open(layer.path, line.env)
+            self._holds[layer.path] = await asyncio.to_thread(Hold, [layer.path])
+            try:
+                await self.reserve.open(layer.path, line.env)
+            finally:
+                self._let_go()
         elif self._waiting(line) < line.size:
             await self.reserve.add(layer.path)
 
@@ -189,6 +198,12 @@ class Warm:
         kept = {line.layer.path for line in self._all() if line.layer is not None}
         for path in self.reserve.layers() - kept:
             await self.reserve.close(path)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Of layers in which nothing waits any more: they may be removed."""
+        for path in self._holds.keys() - self.reserve.layers():
+            self._holds.pop(path).let_go()
 
     def _forget_visited(self) -> None:
         for path in list(self._visited):

@@ -83,6 +83,10 @@ class LayerStore:
         self.cache = root / "uv-cache"
         self.conda_cache = root / "conda-cache"
 
+    def caches(self) -> tuple[Path, ...]:
+        """Of downloads: what is lost with them is fetched again."""
+        return (self.cache, self.conda_cache)
+
     def make_folders(self) -> None:
         for name in ("layers", "tmp", "locks", "resolved", self.cache.name, self.conda_cache.name):
             (self.root / name).mkdir(parents=True, exist_ok=True)
@@ -137,7 +141,8 @@ class LayerStore:
     def publish(self, key: str, built: Path) -> Layer:
         """Read-only from here on: a cell that edits a module in place must not change other notebooks."""
         _make_read_only(built / "lib")
-        (built / READY).write_text(json.dumps({"created_at": time.time()}))
+        (built / LAST_USED).touch()
+        (built / READY).write_text(json.dumps({"created_at": time.time(), "size": _size(built)}))
         layer = self.layer(key)
         remove_tree(layer.path)  # only ever one without its marker
         os.rename(built, layer.path)
@@ -180,6 +185,10 @@ def _claim(fd: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _size(root: Path) -> int:
+    return sum(os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(root) for name in names)
 
 
 def _make_read_only(root: Path) -> None:

@@ -18,7 +18,7 @@ from runtimed.environments.build import Wanted, find_layer
 from runtimed.environments.environment import Environment, ipykernel_argv
 from runtimed.environments.layers import LayerStore, digest
 from runtimed.environments.progress import Progress
-from runtimed.environments.thin import thin_environment, variables
+from runtimed.environments.thin import thin_environment
 from runtimed.environments.uv import Uv
 from runtimed.errors import EnvError, InstallError, InvalidRequest, SolveError
 
@@ -52,11 +52,11 @@ async def build_pyproject(order: Order) -> Environment:
     _, layer = await find_layer(Wanted(constraints=pins), python=python, store=store, progress=order.progress)
     prefix = order.room_dir / "env"
     thin, site = await asyncio.to_thread(_stand_between, python, layer, prefix)
-    path = os.pathsep.join(filter(None, [str(python.parent), os.environ.get("PATH", "")]))
+    search = [str(prefix / "bin"), str(python.parent), str(layer.path / "bin"), os.environ.get("PATH", "")]
     return Environment(
         argv=ipykernel_argv(thin),
         prefix=prefix,
-        env=variables(layer, prefix, path),
+        env={"VIRTUAL_ENV": str(prefix), "PATH": os.pathsep.join(filter(None, search))},
         source=order.decision.source,
         packages=tuple(tables.get("project", {}).get("dependencies", ())),
         pinned=pins,

@@ -1,0 +1,66 @@
+"""Holds: while somebody runs from a layer nobody removes it; the system lets go for whoever died."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from typing import TYPE_CHECKING
+
+from runtimed.environments.layers import LAST_USED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+__all__ = ["Hold", "alone", "is_held"]
+
+
+class Hold:
+    """Of some layers, until it is let go of. Taking touches the disk: for a thread."""
+
+    def __init__(self, layers: Iterable[Path]) -> None:
+        self._fds = [fd for path in layers if (fd := _shared(path)) is not None]
+
+    def let_go(self) -> None:
+        fds, self._fds = self._fds, []
+        for fd in fds:
+            os.close(fd)
+
+
+@contextlib.contextmanager
+def alone(layer: Path) -> Iterator[bool]:
+    """Whether nobody holds it; nobody comes to, in the block."""
+    try:
+        fd = os.open(layer / LAST_USED, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        yield False  # somebody else is removing it
+        return
+    try:
+        yield _lock(fd, fcntl.LOCK_EX)
+    finally:
+        os.close(fd)
+
+
+def is_held(layer: Path) -> bool:
+    with alone(layer) as nobody:
+        return not nobody
+
+
+def _shared(path: Path) -> int | None:
+    try:
+        fd = os.open(path / LAST_USED, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return None  # it is gone: whoever starts from it will say so
+    if _lock(fd, fcntl.LOCK_SH):
+        return fd
+    os.close(fd)
+    return None
+
+
+def _lock(fd: int, how: int) -> bool:
+    try:
+        fcntl.flock(fd, how | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
