@@ -66,7 +66,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         services = Services(settings, blobs, pools.document, warm, tasks)
         rooms = Rooms(services)
         warm.on_change(lambda: _tell_of(pools, warm, rooms))
-        leases = Leases(services)
+        leases = Leases(services, rooms)
         server = await Server(services, rooms, leases, Control(services, rooms, stopping.set)).listen(listener)
         http = BlobServer(blobs)
         services.blob_port = http.port

@@ -18,6 +18,7 @@ from runtimed.daemon.runner import KernelRunner
 from runtimed.daemon.saver import Saver
 from runtimed.daemon.services import new_id
 from runtimed.daemon.story import Story
+from runtimed.daemon.tenancy import Tenancy
 from runtimed.daemon.trusting import approved_in_room
 from runtimed.errors import CacheUnusable, DocumentPoisoned, RuntimedError, StorageError
 from runtimed.room import effects as do
@@ -65,7 +66,8 @@ class RoomHost:
         self._leaving = False  # nobody is let in any more
         self._closed = False  # nothing happens here any more
         self.room = Room(folder.load(services.pool), new_id=new_id, path=folder.record.path)
-        self.runner = KernelRunner(services, folder.path, self.tell, self.where)
+        self.runner = KernelRunner(services, folder.path, self._kernel_told, self.where)
+        self.tenancy = Tenancy(self.runner, self.tell, services.settings.lease_dir, self._expire_or_stay)
         self.saver = Saver(self, paths)
         self._perform(self.room.wake())
         self._tick = self._loop.call_later(TICK, self._ticked)
@@ -104,6 +106,10 @@ class RoomHost:
         """One event that is a wake-up of its own."""
         self.handle(event)
         self.settle()
+
+    def _kernel_told(self, event: events.Event) -> None:
+        self.tenancy.follow(event)
+        self.tell(event)
 
     def settle(self) -> None:
         """The end of a wake-up: if somebody waits everybody hears now, else a few milliseconds bring more."""
@@ -176,11 +182,8 @@ class RoomHost:
         if self._leaving:  # it may come again: the room is opened anew then
             connection.close()
             return
-        if self._expiry is not None:
-            self._expiry.cancel()
-            self._expiry = None
-        self.had_peers = True
         self._connections[peer_id] = connection
+        self._expire_or_stay()
         self.handle(events.PeerJoined(peer_id, actor_label))
 
     def leave(self, peer_id: str) -> None:
@@ -189,6 +192,20 @@ class RoomHost:
         self.tell(events.PeerLeft(peer_id))
         if not self._connections and not self._leaving:
             self.services.start(self.services.syncer.sync())
+            self._expire_or_stay()
+
+    @property
+    def _is_used(self) -> bool:
+        return bool(self._connections) or self.tenancy.held
+
+    def _expire_or_stay(self) -> None:
+        """Somebody came or went."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        if self._is_used:
+            self.had_peers = True
+        elif not self._leaving:
             self._expire_later()
 
     def _expire_later(self) -> None:
@@ -196,7 +213,7 @@ class RoomHost:
         self._expiry = self._loop.call_later(self.services.settings.keep_alive_secs, self._expired)
 
     def _expired(self) -> None:
-        if self._connections:
+        if self._is_used:
             return
         if self.room.executions.status == "busy":  # somebody left it at work
             self._expire_later()
@@ -215,6 +232,7 @@ class RoomHost:
                 timer.cancel()
         for connection in list(self._connections.values()):
             connection.close()
+        self.tenancy.close_all()
         try:
             await self._wind_up()
         finally:
@@ -247,7 +265,10 @@ class RoomHost:
             case do.Append(document, changes):
                 self._append(document, changes)
             case do.ExecuteOnKernel(execution_id, cell_id, code):
-                self.runner.execute(execution_id, cell_id, code)
+                if not self.tenancy.run(execution_id):
+                    self.runner.execute(execution_id, cell_id, code)
+            case do.RefuseLeased(execution_id, no_kernel):
+                self.tenancy.refuse(execution_id, no_kernel=no_kernel)
             case do.Touched():
                 self.saver.touch()
             case do.Drop(peer_id, reason):
@@ -260,6 +281,7 @@ class RoomHost:
             case do.InterruptKernel():
                 self.runner.interrupt()
             case do.ShutdownKernel():
+                self.tenancy.ends()
                 self.runner.shutdown()
             case do.SendComm(message):
                 self.runner.send_comm(message)

@@ -6,22 +6,29 @@ import asyncio
 import contextlib
 import logging
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from runtimed.daemon.descriptors import first_frame
+from runtimed.daemon.peer import Receiver
+from runtimed.daemon.services import new_id, principal
 from runtimed.errors import KernelStartError, RemoteProtocolError, RuntimedError
 from runtimed.kernels.owned import OwnedSpec, start
+from runtimed.paths import notebook_id_of
+from runtimed.room import events
 from runtimed.wire import leases as wire
 from runtimed.wire.frames import encode_untyped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
+    from runtimed.daemon.host import RoomHost
     from runtimed.daemon.peer import Connection
+    from runtimed.daemon.rooms import Rooms
     from runtimed.daemon.services import Services
+    from runtimed.daemon.tenant import Tenant
     from runtimed.kernels.owned import Owned
     from runtimed.wire.frames import Frame
 
@@ -33,9 +40,10 @@ STREAMS = ("stdin", "stdout", "stderr")
 class Leases:
     """Those that are taken; closing them ends what they hold."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, rooms: Rooms) -> None:
         self._services = services
-        self._taken: set[OwnedLease] = set()
+        self._rooms = rooms
+        self._taken: set[Lease] = set()
         self._closed = False
 
     async def grant(self, connection: Connection) -> None:
@@ -60,10 +68,14 @@ class Leases:
         await asyncio.gather(*(lease.end() for lease in list(self._taken)))
 
     async def _take(self, connection: Connection, asked: wire.Asked, fds: list[int]) -> None:
+        lease: Lease
         match asked:
             case wire.Spawn():
                 lease = OwnedLease(connection, asked)
                 await lease.begin(fds, self._services.settings.lease_dir)
+            case wire.Join():
+                lease = SharedLease(connection, self._services, await self._room(asked))
+                await lease.begin(asked)
             case other:
                 raise RemoteProtocolError(f"a lease that begins with {type(other).__name__}")
         if self._closed:
@@ -75,7 +87,18 @@ class Leases:
         if connection.closed:  # it went while its kernel started, so nobody says so any more
             lease.lost()
 
-    def _lost(self, lease: OwnedLease) -> None:
+    async def _room(self, asked: wire.Join) -> RoomHost:
+        """A file is opened and a name made if need be; an id has to be known."""
+        reference = notebook_id_of(asked.notebook, Path("/"))
+        if reference.path is not None:
+            return await self._rooms.open(str(reference.path))
+        if reference.name is None:
+            return await self._rooms.join(asked.notebook)
+        return await self._rooms.create(
+            notebook_id=reference.notebook_id, name=reference.name, working_dir=asked.cwd, ephemeral=False
+        )
+
+    def _lost(self, lease: Lease) -> None:
         self._taken.discard(lease)
         self._services.start(lease.end())
 
@@ -88,6 +111,15 @@ def refuse(connection: Connection, error: RuntimedError) -> None:
         told = msgspec.structs.replace(told, errno=cause.errno, path=path)
     _say(connection, told)
     connection.finish()
+
+
+class Lease(Receiver, Protocol):
+    """Something held."""
+
+    on_lost: Callable[[], None]
+
+    async def end(self) -> None:
+        """It is held no more when this returns."""
 
 
 class OwnedLease:
@@ -157,6 +189,92 @@ class OwnedLease:
             owned.signal(number)
         except (OSError, ValueError) as exc:
             raise RemoteProtocolError(f"signal {number} cannot be sent: {exc}") from exc
+
+
+class SharedLease:
+    """A place at the kernel of a notebook."""
+
+    typed = False
+
+    def __init__(self, connection: Connection, services: Services, host: RoomHost) -> None:
+        self._connection = connection
+        self._services = services
+        self._host = host
+        self._tenancy = host.tenancy
+        self._tenant: Tenant | None = None
+        self.on_lost: Callable[[], None] = lambda: None
+
+    async def begin(self, asked: wire.Join) -> None:
+        """Have an endpoint made, and a kernel started if there is none.
+
+        Raises:
+            RuntimedError: there is no kernel, and why.
+        """
+        lease_id = new_id()
+        opened = events.LeaseOpened(
+            lease_id=lease_id,
+            actor_label=f"{principal()}/{asked.origin}:{lease_id[:8]}",
+            origin=asked.origin,
+            runner=asked.runner,
+            record=asked.record,
+        )
+        self._tenant = await self._tenancy.open(opened, self)
+        try:
+            self._joined(await self._tenancy.kernel(events.KernelWanted(asked.kernel_type, asked.env_source)))
+        except BaseException:
+            await self.end()
+            raise
+
+    async def end(self) -> None:
+        if self._tenant is not None:
+            self._tenancy.close(self._tenant)
+        self._connection.close()
+
+    def received(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            match wire.decode_asked(frame.payload):
+                case wire.Restart(generation=generation):
+                    self._services.start(self._restart(generation))
+                case wire.Interrupt() if self._tenant is not None:
+                    self._tenancy.interrupt(self._tenant)
+                case wire.Release():
+                    pass
+                case other:
+                    raise RemoteProtocolError(f"a {type(other).__name__} on a lease of a shared kernel")
+
+    def writable(self) -> None:
+        pass
+
+    def lost(self) -> None:
+        self.on_lost()
+
+    def state(self, *, alive: bool, reason: str | None) -> None:
+        _say(self._connection, wire.State(generation=self._tenancy.generation, alive=alive, reason=reason))
+
+    def closed(self) -> None:
+        self._connection.close()
+
+    async def _restart(self, generation: int) -> None:
+        try:
+            pid = await self._tenancy.restart(generation)
+        except RuntimedError as error:
+            _say(self._connection, wire.Refused(message=error.message, code=error.code, hint=error.hint))
+        else:
+            self._joined(pid)
+
+    def _joined(self, pid: int | None) -> None:
+        if self._tenant is None:
+            return
+        self._tenant.endpoint.rebind()
+        _say(
+            self._connection,
+            wire.Joined(
+                notebook_id=self._host.notebook_id,
+                generation=self._tenancy.generation,
+                pid=pid,
+                connection=self._tenant.endpoint.info,
+            ),
+        )
 
 
 def _remove(files: Iterable[str]) -> None:

@@ -19,7 +19,7 @@ from runtimed.kernels.translate import Translator
 from runtimed.room import events
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from runtimed.daemon.launching import Where
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from runtimed.environments.consent import Clearance
     from runtimed.environments.progress import Progress
     from runtimed.environments.sources import Decision
+    from runtimed.kernels.messages import KernelMessage
     from runtimed.room.effects import LaunchKernel
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,11 @@ class KernelRunner:
         self._was_made = False  # something had to be built for it
         self._translator: Translator | None = None
         self._deafness: asyncio.TimerHandle | None = None
+        self.on_message: Callable[[KernelMessage], None] | None = None  # hears all that the kernel says
+
+    @property
+    def kernel(self) -> Kernel | None:
+        return self._kernel
 
     # Effects
 
@@ -67,6 +73,18 @@ class KernelRunner:
         self._translator.begin(execution_id)
         with contextlib.suppress(KernelDied):  # likewise
             self._kernel.execute(execution_id, code, cell_id=cell_id)
+
+    def execute_for(self, execution_id: str, msg_id: str, raw: Sequence[bytes]) -> None:
+        """Run a client's own execute_request."""
+        if self._kernel is not None and self._translator is not None:
+            self._translator.begin(execution_id, msg_id)
+            self.forward("shell", raw)
+
+    def forward(self, channel: str, raw: Sequence[bytes]) -> None:
+        """Another message of a client's."""
+        if self._kernel is not None:
+            with contextlib.suppress(KernelDied):  # who waits for an answer hears of that
+                self._kernel.forward(channel, raw)
 
     def interrupt(self) -> None:
         if self._kernel is not None:
@@ -201,6 +219,8 @@ class KernelRunner:
             reserve=services.warm.reserve,
         )
         pump.source = kernel
+        kernel.guard()
+        kernel.listen(self.on_message)
         self._kernel, self._pump, self._translator = kernel, pump, translator
         return kernel
 

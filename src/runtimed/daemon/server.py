@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import logging
 import os
 import socket
@@ -15,6 +14,7 @@ import msgspec
 from runtimed.daemon.control import ControlReceiver, SettingsReceiver
 from runtimed.daemon.peer import Connection
 from runtimed.daemon.receiver import RoomReceiver
+from runtimed.daemon.services import principal
 from runtimed.errors import DaemonError, InternalError, InvalidRequest, RuntimedError
 from runtimed.paths import notebook_id_of
 from runtimed.wire import handshake as wire
@@ -68,7 +68,7 @@ class Server:
         self._rooms = rooms
         self._leases = leases
         self._control = control
-        self._principal = f"local:{_user()}"
+        self._principal = principal()
 
     async def listen(self, listener: socket.socket) -> asyncio.Server:
         loop = asyncio.get_running_loop()
@@ -180,10 +180,3 @@ def _bootstrap(handshake: wire.RoomHandshake, message: wire.Control) -> bytes:
     bare = msgspec.to_builtins(message)
     bare.pop("type")
     return encode_untyped(msgspec.json.encode(bare))
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a uid without a name, as in containers
-        return "unknown"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 import logging
 import uuid
@@ -66,6 +67,14 @@ class Services:
             log.error("an output of %d bytes is lost: %s", len(value), error)
             note = f"[an output of {len(value)} bytes could not be stored: {error}]"
             return {"inline": json.dumps(note) if is_json(mime) else note, "form": TEXT}
+
+
+def principal() -> str:
+    """Whose daemon this is, as the first half of an actor label."""
+    try:
+        return f"local:{getpass.getuser()}"
+    except (KeyError, OSError):  # a uid without a name, as in containers
+        return "local:unknown"
 
 
 def new_id() -> str:

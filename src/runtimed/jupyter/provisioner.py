@@ -1,36 +1,110 @@
-"""RuntimedProvisioner: a kernel that any jupyter_client tool starts is a process of the daemon's."""
+"""RuntimedProvisioner: the kernel that a jupyter_client tool starts is the daemon's, its own or a notebook's.
+
+Stand on it with jupyter_client's own managers: name the notebook by the trait ``notebook_id`` (in a kernelspec's
+``metadata.kernel_provisioner.config``, or set on the provisioner before it starts) or by ``$RUNTIMED_NOTEBOOK``.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from functools import partial
-from typing import TYPE_CHECKING, Any
+import os
+import signal
+from typing import TYPE_CHECKING, Any, cast
 
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
+from traitlets import Enum, Unicode
 
+from runtimed.jupyter.leased import LeasedKernel
 from runtimed.jupyter.remote import RemotePopen
 
 if TYPE_CHECKING:
     from jupyter_client.connect import KernelConnectionInfo
 
-__all__ = ["RuntimedProvisioner"]
+__all__ = ["NOTEBOOK_VARIABLE", "RuntimedProvisioner"]
+
+NOTEBOOK_VARIABLE = "RUNTIMED_NOTEBOOK"
+NBCLIENT = "--HistoryManager.hist_file=:memory:"  # what a program passes that executes a notebook
 
 
 class RuntimedProvisioner(LocalProvisioner):
-    """Ports, keys, connection file and signals are LocalProvisioner's; the process is the daemon's, and ends with us.
+    """Without a notebook, ports, keys, connection file and signals are LocalProvisioner's; only the process is the
+    daemon's, and it ends with us. With one, we share the kernel that the notebook has, or start it: interrupt and
+    restart are for all, shutdown is for us alone.
 
     ``JUPYTER_DEFAULT_PROVISIONER_NAME=runtimed-provisioner`` sends every ordinary kernelspec this way.
     """
 
-    process: RemotePopen | None = None  # type: ignore[assignment]  # it has the same face
+    notebook_id = Unicode("", help="Id, name or path of the notebook to share.").tag(config=True)
+    env_source = Unicode("auto", help="The environment of the notebook's kernel, if it has none yet.").tag(config=True)
+    record = Enum(
+        ("cells", "log", "off"), "cells", help="What is executed shows as cells, in the log alone, or nowhere."
+    ).tag(config=True)
+
+    process: RemotePopen | LeasedKernel | None = None  # type: ignore[assignment]  # they have the same face
+    _leased: LeasedKernel | None = None  # held over restarts
+
+    @property
+    def notebook(self) -> str:
+        """Which notebook we share, if any."""
+        return str(self.notebook_id) or os.environ.get(NOTEBOOK_VARIABLE, "")
+
+    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
+        if not self.notebook:
+            return await super().pre_launch(**kwargs)
+        _refuse_encryption(self.parent, kwargs)
+        # Nothing is written before the daemon has said where the endpoint is.
+        return await KernelProvisionerBase.pre_launch(self, cmd=[], **kwargs)
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-        options = LocalProvisioner._scrub_kwargs(kwargs)
-        # In a thread: a daemon may have to be started first.
-        self.process = await asyncio.to_thread(partial(RemotePopen, cmd, files=self._files(), **options))
-        self.pid = self.process.pid
-        self.cwd = self.process.cwd
+        # In a thread: a daemon may have to be started first, or an environment built.
+        process = await asyncio.to_thread(self._launched, cmd, kwargs)
+        self.process, self.pid, self.cwd = process, process.pid, process.cwd
         return self.connection_info
+
+    async def send_signal(self, signum: int) -> None:
+        # Every shutdown begins with an interrupt, which would hit whatever the others run.
+        if self._leased is not None and signum == signal.SIGINT and getattr(self.parent, "shutting_down", False):
+            return
+        await super().send_signal(signum)
+
+    async def shutdown_requested(self, restart: bool = False) -> None:
+        if self._leased is not None:
+            self._leased.leave()
+
+    async def cleanup(self, restart: bool = False) -> None:
+        await super().cleanup(restart)
+        if not restart and self._leased is not None:
+            self._leased.close()
+            self._leased = None
+
+    def _launched(self, cmd: list[str], options: dict[str, Any]) -> RemotePopen | LeasedKernel:
+        return self._share(options) if self.notebook else self._own(cmd, options)
+
+    def _own(self, cmd: list[str], options: dict[str, Any]) -> RemotePopen:
+        return RemotePopen(cmd, files=self._files(), **LocalProvisioner._scrub_kwargs(options))
+
+    def _share(self, options: dict[str, Any]) -> LeasedKernel:
+        if self._leased is None or self._leased.lost:
+            self._leased = LeasedKernel(
+                self.notebook,
+                runner=NBCLIENT in options.get("extra_arguments", ()),
+                record=cast("Any", self.record),
+                cwd=options.get("cwd"),
+                **self._kind(),
+            )
+        else:
+            self._leased.join_again()
+        info = self._leased.connection
+        self.connection_info = cast("KernelConnectionInfo", {**info, "key": str(info["key"]).encode()})
+        return self._leased
+
+    def _kind(self) -> dict[str, str]:
+        """A Python kernelspec means the notebook's Python; any other means itself, unless the notebook knows better."""
+        spec, manager = self.kernel_spec, self.parent
+        if manager is None or self.env_source != "auto" or spec.language.lower() in ("", "python"):
+            return {"kernel_type": "python", "env_source": str(self.env_source)}
+        return {"kernel_type": spec.language.lower(), "env_source": f"kernelspec:{manager.kernel_name}"}
 
     def _files(self) -> list[str]:
         """What jupyter_client writes for a kernel, to be removed if we are killed before we can."""
@@ -40,3 +114,9 @@ class RuntimedProvisioner(LocalProvisioner):
         ports = [getattr(manager, f"{name}_port") for name in ("shell", "iopub", "stdin", "hb", "control")]
         sockets = [f"{manager.ip}-{port}" for port in ports] if manager.transport == "ipc" else []
         return [manager.connection_file, *sockets]
+
+
+def _refuse_encryption(manager: Any, options: dict[str, Any]) -> None:
+    policy = getattr(manager, "_transport_encryption_policy", lambda *_: "disabled")
+    if policy(*([options.pop("transport_encryption")] if "transport_encryption" in options else [])) == "required":
+        raise RuntimeError("The kernel of a notebook is reached by sockets that only you can open, without encryption")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import zmq
@@ -38,6 +39,7 @@ class Endpoint(NamedTuple):
     shell: int
     iopub: int
     control: int
+    stdin: int
     key: bytes
 
     @classmethod
@@ -50,6 +52,7 @@ class Endpoint(NamedTuple):
             shell=info["shell_port"],
             iopub=info["iopub_port"],
             control=info["control_port"],
+            stdin=info["stdin_port"],
             key=key if isinstance(key, bytes) else key.encode(),
         )
 
@@ -66,12 +69,19 @@ class Channels:
         self._on_batch = on_batch
         self._loop = asyncio.get_running_loop()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
+        self._identity = uuid.uuid4().bytes.replace(b"\0", b"\1")
         self._iopub = self._connect(zmq.SUB, endpoint.address(endpoint.iopub))
         self._iopub.subscribe(b"")
         self._shell = self._connect(zmq.DEALER, endpoint.address(endpoint.shell))
         self._control = self._connect(zmq.DEALER, endpoint.address(endpoint.control))
+        self._stdin = self._connect(zmq.DEALER, endpoint.address(endpoint.stdin))
         # iopub first: what a cell put out stands before its reply in the batch.
-        self._sockets = (("iopub", self._iopub), ("shell", self._shell), ("control", self._control))
+        self._sockets = (
+            ("iopub", self._iopub),
+            ("shell", self._shell),
+            ("control", self._control),
+            ("stdin", self._stdin),
+        )
         self._monitor = self._iopub.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self._at_end = False
         self._then: Callable[[], None] | None = None
@@ -87,7 +97,7 @@ class Channels:
     def send(self, channel: str, frames: list[bytes]) -> None:
         if self.closed:
             raise KernelDied("The kernel has ended", hint="start it again")
-        socket = self._control if channel == "control" else self._shell
+        socket = {"shell": self._shell, "control": self._control, "stdin": self._stdin}[channel]
         socket.send_multipart(frames, zmq.NOBLOCK)
         self._soon()
 
@@ -122,6 +132,8 @@ class Channels:
         socket.set_hwm(0)
         socket.linger = 0
         socket.reconnect_ivl = RETRY_MS
+        if kind == zmq.DEALER:
+            socket.routing_id = self._identity  # a kernel asks for input where the request came from
         socket.connect(address)
         return socket
 

@@ -108,8 +108,7 @@ def _prepare(runtime_dir: Path) -> tuple[Place, Endpoint]:
     _, info = write_connection_file(
         str(place.folder / CONNECTION), transport="ipc", ip=str(place.sockets / SOCKETS), key=key, kernel_name="python3"
     )
-    endpoint = Endpoint("ipc", info["ip"], info["shell_port"], info["iopub_port"], info["control_port"], key)
-    return place, endpoint
+    return place, Endpoint.of(info)
 
 
 def _given(spec: LaunchSpec, thin: Thin, place: Place) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from runtimed.kernels.latecomers import Latecomers
 from runtimed.kernels.reserve import start_kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from runtimed.kernels.kernelspec import LaunchSpec
@@ -28,6 +29,11 @@ __all__ = ["Kernel", "KernelDeath"]
 
 ASK_S = 10.0  # a completion, a history: they queue behind the cell that runs
 INTERRUPT_S = 5.0
+# What ipykernel's own does, less ``exit_now``, which stops the kernel's loop from inside.
+GUARD = (
+    "__import__('ipykernel.zmqshell').zmqshell.ZMQInteractiveShell.ask_exit = "
+    "lambda self: self.payload_manager.write_payload({'source': 'ask_exit', 'keepkernel': True})"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +120,20 @@ class Kernel:
         }
         metadata = {"cellId": cell_id} if cell_id is not None else None
         self._alive().send("shell", "execute_request", content, msg_id=msg_id, metadata=metadata)
+
+    def forward(self, channel: str, raw: Sequence[bytes]) -> None:
+        """A message of a client's own on shell, control or stdin; what comes back is for ``listen``."""
+        self._alive().forward(channel, raw)
+
+    def listen(self, on_message: Callable[[KernelMessage], None] | None) -> None:
+        """Have all that the kernel says heard, each message before it is given to anybody else."""
+        self._alive().on_message = on_message
+
+    def guard(self) -> None:
+        """Have ``exit`` and ``quit`` end the client that runs them, not the kernel of everybody."""
+        if self.info.get("implementation") == "ipython":
+            content = {"code": GUARD, "silent": True, "store_history": False, "allow_stdin": False}
+            self._alive().send("shell", "execute_request", content, msg_id=uuid.uuid4().hex)
 
     def send_comm(self, message: Mapping[str, Any]) -> None:
         """Pass a peer's comm message on under its own message id (the wire's send_comm)."""

@@ -13,7 +13,7 @@ from runtimed.kernels.messages import Codec
 from runtimed.kernels.replies import Replies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from runtimed.kernels.messages import KernelMessage
     from runtimed.kernels.process import Exit, KernelProcess
@@ -37,6 +37,7 @@ class Life:
         self._heard = asyncio.Event()  # something came on iopub: the subscription holds
         self._gone = asyncio.Event()
         self._on_batch: Callable[[list[KernelMessage]], None] | None = None
+        self.on_message: Callable[[KernelMessage], None] | None = None  # hears all of it, first
         self._on_death: Callable[[Exit, str], None] | None = None
         self._channels = Channels(process.endpoint, self._codec, self._take)
         process.on_exit(self._exited)
@@ -59,6 +60,10 @@ class Life:
 
     def send(self, channel: str, msg_type: str, content: Mapping[str, Any], *, msg_id: str, **parts: Any) -> None:
         self._channels.send(channel, self._codec.encode(msg_type, content, msg_id=msg_id, **parts))
+
+    def forward(self, channel: str, raw: Sequence[bytes]) -> None:
+        """Somebody else's message, under our key: answers name it as their parent."""
+        self._channels.send(channel, self._codec.sign(raw))
 
     async def ask(self, channel: str, msg_type: str, content: Mapping[str, Any], timeout: float) -> dict[str, Any]:
         msg_id = uuid.uuid4().hex
@@ -118,6 +123,8 @@ class Life:
     def _take(self, batch: list[KernelMessage]) -> None:
         wanted = []
         for message in batch:
+            if self.on_message is not None:
+                self.on_message(message)
             if message.channel == "iopub" or message.msg_type == "execute_reply":
                 wanted.append(message)
             else:

@@ -24,6 +24,7 @@ __all__ = ["Codec", "KernelMessage"]
 
 DELIMITER = b"<IDS|MSG>"
 VERSION = "5.3"
+SIGNED = 4  # header, parent header, metadata, content; buffers are not
 
 
 class KernelMessage(NamedTuple):
@@ -36,6 +37,8 @@ class KernelMessage(NamedTuple):
     content: dict[str, Any]
     metadata: dict[str, Any]
     buffers: list[bytes]
+    raw: tuple[bytes, ...] = ()  # header, parent header, metadata, content and buffers as they came
+    topic: tuple[bytes, ...] = ()  # what stood before them: routing ids, or iopub's topic
 
 
 class _Header(msgspec.Struct):
@@ -78,21 +81,29 @@ class Codec:
         parts = [_encode(part) for part in (header, parent or {}, metadata or {}, content)]
         return [DELIMITER, self._signature(parts), *parts, *buffers]
 
+    def sign(self, raw: Sequence[bytes]) -> list[bytes]:
+        """Header, parent header, metadata, content and buffers, as another connection brought them, under our key."""
+        return [DELIMITER, self._signature(raw[:SIGNED]), *raw]
+
+    def verify(self, raw: Sequence[bytes], signature: bytes) -> bool:
+        return hmac.compare_digest(self._signature(raw[:SIGNED]), signature)
+
     def decode(self, channel: str, frames: Sequence[bytes]) -> KernelMessage:
         try:
             start = frames.index(DELIMITER) + 1  # before it: routing ids, or the topic on iopub
             signature, header, parent, metadata, content, *buffers = frames[start:]
+            topic = tuple(frames[: start - 1])
         except ValueError:
             raise RemoteProtocolError(
                 f"The kernel sent {len(frames)} frames on {channel} that are no message"
             ) from None
-        if not hmac.compare_digest(self._signature((header, parent, metadata, content)), signature):
+        if not self.verify((header, parent, metadata, content), signature):
             raise RemoteProtocolError(f"The kernel sent a message on {channel} with a wrong signature")
         try:
             head, origin = _header.decode(header), _header.decode(parent)
-            return KernelMessage(
-                channel, head.msg_type, head.msg_id, origin.msg_id, _read(content), _read(metadata), buffers
-            )
+            read = _read(content), _read(metadata), buffers
+            raw = (header, parent, metadata, content, *buffers)
+            return KernelMessage(channel, head.msg_type, head.msg_id, origin.msg_id, *read, raw, topic)
         except ValueError as exc:
             raise RemoteProtocolError(f"The kernel sent a message on {channel} that is no JSON: {exc}") from exc
 

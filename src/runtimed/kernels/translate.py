@@ -39,10 +39,22 @@ COMMS = frozenset({"comm_open", "comm_msg", "comm_close"})
 class _Execution:
     """One execution as far as it has been heard of; ``reply`` is the status of its execute_reply."""
 
-    __slots__ = ("count", "ended", "execution_id", "has_error", "idle", "reducer", "reply", "started", "unexplained")
+    __slots__ = (
+        "count",
+        "ended",
+        "execution_id",
+        "has_error",
+        "idle",
+        "msg_id",
+        "reducer",
+        "reply",
+        "started",
+        "unexplained",
+    )
 
-    def __init__(self, execution_id: str, reducer: OutputReducer) -> None:
+    def __init__(self, execution_id: str, msg_id: str, reducer: OutputReducer) -> None:
         self.execution_id = execution_id
+        self.msg_id = msg_id
         self.reducer = reducer
         self.reply: str | None = None
         self.count: int | None = None
@@ -59,21 +71,25 @@ class Translator:
     def __init__(self, *, output_id: Callable[[], str] = lambda: str(uuid.uuid4())) -> None:
         self._new_id = output_id
         self._comms = Comms(output_id)
+        # By the message id of the request, as are the ended ones.
         self._open: dict[str, _Execution | None] = {}  # None until there is a place for its outputs
+        self._names: dict[str, str] = {}  # executions whose request has an id of its own
         self._ended: OrderedDict[str, _Execution] = OrderedDict()
 
-    def begin(self, execution_id: str) -> None:
-        """The kernel is about to be asked; the id is the message id of the request."""
-        self._open[execution_id] = None
+    def begin(self, execution_id: str, msg_id: str | None = None) -> None:
+        """The kernel is about to be asked; the message id of the request is the execution's unless another is given."""
+        self._open[msg_id or execution_id] = None
+        if msg_id is not None:
+            self._names[msg_id] = execution_id
 
     @property
     def running(self) -> str | None:
         """What was begun first of what has not ended."""
         return next(iter(self._open), None)
 
-    def is_running(self, execution_id: str) -> bool:
+    def is_running(self, msg_id: str) -> bool:
         """Whether it was begun and has not ended yet."""
-        return execution_id in self._open
+        return msg_id in self._open
 
     def feed(self, batch: Iterable[KernelMessage], place: Place) -> list[Report]:
         reports = _Reports()
@@ -95,7 +111,7 @@ class Translator:
             return self._ended.get(parent_id)
         if (execution := self._open[parent_id]) is None:
             reducer = OutputReducer(output_id=self._new_id, place=place)
-            execution = self._open[parent_id] = _Execution(parent_id, reducer)
+            execution = self._open[parent_id] = _Execution(self._names.pop(parent_id, parent_id), parent_id, reducer)
         return execution
 
     def _take(self, execution: _Execution, message: KernelMessage, reports: _Reports) -> None:
@@ -143,8 +159,8 @@ class Translator:
         reports.add(*self._comms.settle())
         reports.add(ExecutionFinished(execution.execution_id, execution.reply, execution.count))
         execution.ended = True
-        del self._open[execution.execution_id]
-        self._ended[execution.execution_id] = execution
+        del self._open[execution.msg_id]
+        self._ended[execution.msg_id] = execution
         if len(self._ended) > KEPT:
             self._ended.popitem(last=False)
 

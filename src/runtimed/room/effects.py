@@ -70,6 +70,14 @@ class ExecuteOnKernel:
 
 
 @dataclass(frozen=True, slots=True)
+class RefuseLeased:
+    """An execution that a lease's client has asked for will not run: it is told so."""
+
+    execution_id: str
+    no_kernel: bool = False  # else because of what went before it
+
+
+@dataclass(frozen=True, slots=True)
 class InterruptKernel:
     pass
 
@@ -134,6 +142,7 @@ Effect = (
     | LaunchKernel
     | ApproveTrust
     | ExecuteOnKernel
+    | RefuseLeased
     | InterruptKernel
     | ShutdownKernel
     | AskKernel

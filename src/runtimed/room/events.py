@@ -238,6 +238,58 @@ class SaveBlocked:
     reason: str
 
 
+# What Jupyter clients do that hold a lease on the kernel; daemon/tenancy makes them.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseOpened:
+    lease_id: str
+    actor_label: str
+    origin: str  # the program: jupyter-console, papermill …
+    runner: bool  # it executes a notebook, cell by cell
+    record: str  # cells, log or off
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseClosed:
+    lease_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseAsked:
+    """An execute_request; the execution id follows from the message's, so that it is the same if it comes twice."""
+
+    lease_id: str
+    execution_id: str
+    msg_id: str
+    session: str
+    code: str
+    cell_id: str | None  # what the client says it is
+    silent: bool
+    store_history: bool
+    stop_on_error: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseInterrupted:
+    """This client wants an interrupt."""
+
+    lease_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RestartAsked:
+    """The kernel is to end, and one like it to start."""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelWanted:
+    """Start a kernel unless there is one."""
+
+    kernel_type: str
+    env_source: str
+
+
 @dataclass(frozen=True, slots=True)
 class Ticked:
     """Now and then, while peers are here: presence is pruned by it."""
@@ -279,6 +331,12 @@ Event = (
     | ChangedOutside
     | Saved
     | SaveBlocked
+    | LeaseOpened
+    | LeaseClosed
+    | LeaseAsked
+    | LeaseInterrupted
+    | RestartAsked
+    | KernelWanted
     | Ticked
     | Flushed
 )

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from runtimed.errors import CellNotFound, InvalidRequest, NeedsApproval, NoKernel, RequestError
 from runtimed.room import events
-from runtimed.room.effects import Effect, ExecuteOnKernel, InterruptKernel, ShutdownKernel, Touched
+from runtimed.room.effects import Effect, ExecuteOnKernel, InterruptKernel, RefuseLeased, ShutdownKernel, Touched
 from runtimed.room.needs import Needs
-from runtimed.room.queue import Execution, ExecutionQueue
+from runtimed.room.queue import Execution, ExecutionQueue, is_execution_id
 from runtimed.room.record import QueueState, Record
 from runtimed.wire import requests as wire
 
@@ -50,6 +50,25 @@ class Executions:
         if self.kernel == "running":
             return "busy" if self._queue.running else "idle"
         return {"none": "not_started", "launching": "starting", "stopping": "shutdown"}[self.kernel]
+
+    def __iter__(self) -> Iterator[Execution]:
+        return iter(self._queue)
+
+    @property
+    def running(self) -> Execution | None:
+        return self._queue.running
+
+    @property
+    def has_kernel(self) -> bool:
+        """Now or soon."""
+        return self.kernel in ("launching", "running")
+
+    @property
+    def full(self) -> bool:
+        return self._queue.full
+
+    def knows(self, execution_id: str) -> bool:
+        return execution_id in self._queue or self._documents.runtime.status(execution_id) is not None
 
     def submitter(self, execution_id: str) -> str | None:
         """Who asked for the execution that runs, if it is this one."""
@@ -184,6 +203,11 @@ class Executions:
             self._stopping.append(address)
         return [*self._abandon("the kernel was shut down"), ShutdownKernel()]
 
+    def restart(self) -> list[Effect]:
+        """End the kernel if there is one, and start another of its kind."""
+        kernel_type, env_source = self.kernel_type or "python", self.env_source or "auto"
+        return [*self.shutdown(None), *self.launch(None, kernel_type, env_source)]
+
     def interrupt(self) -> list[Effect]:
         """Interrupt what runs. A signal that is ahead of the cell's beginning would be lost: it waits for that."""
         running = self._queue.running
@@ -217,7 +241,7 @@ class Executions:
             return []
         execution = self._make(cell_id, submitted_by, execution_id)
         self._answer(address, wire.CellQueued(cell_id=cell_id, execution_id=execution.execution_id))
-        return self._enqueue([execution])
+        return self.enqueue([execution])
 
     def execute_all(self, address: Address, submitted_by: str, given: dict[str, str] | None) -> list[Effect]:
         """Queue every code cell, in the order of the document."""
@@ -232,7 +256,7 @@ class Executions:
         executions = [self._make(c, submitted_by, (given or {}).get(c)) for c in code]
         queued = [wire.QueuedCell(cell_id=e.cell_id, execution_id=e.execution_id) for e in executions]
         self._answer(address, wire.AllCellsQueued(queued=queued))
-        return self._enqueue(executions)
+        return self.enqueue(executions)
 
     def report(self, item: events.Report) -> list[Effect]:
         """What the kernel said of an execution."""
@@ -278,19 +302,20 @@ class Executions:
     def _refused(self, execution_id: str | None) -> Refusal | None:
         if execution_id is None:
             return None
-        if not _is_uuid(execution_id):
+        if not is_execution_id(execution_id):
             return "malformed"
-        known = execution_id in self._queue or self._documents.runtime.status(execution_id) is not None
-        return "already_exists" if known else None
+        return "already_exists" if self.knows(execution_id) else None
 
-    def _enqueue(self, executions: list[Execution]) -> list[Effect]:
+    def enqueue(self, executions: list[Execution]) -> list[Effect]:
+        """Run these when it is their turn."""
         for execution in executions:
             self._queue.add(execution)
         # Kernel first: what runs at once is sent before it is recorded (LATENCY §3.3).
         effects = self._start_next(fresh={e.execution_id for e in executions})
         started = self._queue.running
         for execution in executions:
-            self._record.added(execution, "running" if execution is started else "queued")
+            if execution.recorded:
+                self._record.added(execution, "running" if execution is started else "queued")
         self._show_queue(now=False)
         return effects
 
@@ -311,13 +336,26 @@ class Executions:
             self._count(item.execution_id, item.execution_count)
         status = "cancelled" if item.status == "aborted" else "done" if ok else "error"
         self._record.status(item.execution_id, status, success=None if status == "cancelled" else ok)
-        if not ok:  # what the same hand queued behind it would run on false premises
-            for waiting in self._queue.cancel(submitted_by=execution.submitted_by, among=self._behind_interrupt):
-                self._record.status(waiting.execution_id, "cancelled")
+        refused: list[Effect] = []
+        if not ok and execution.stop_on_error:  # what the same hand queued behind it would run on false premises
+            behind = self._queue.cancel(submitted_by=execution.submitted_by, among=self._behind_interrupt)
+            refused = self._cancelled(behind)
         self._behind_interrupt = None
         effects = self._start_next()
         self._show_queue()
-        return [*effects, Touched()]
+        return [*effects, *refused, Touched()]
+
+    def give_up(self, executions: list[Execution]) -> list[Effect]:
+        """Those of these that still wait will not run."""
+        ids = frozenset(execution.execution_id for execution in executions)
+        refused = self._cancelled(self._queue.cancel(among=ids))
+        self._show_queue()
+        return [*refused, Touched()]
+
+    def _cancelled(self, executions: list[Execution]) -> list[Effect]:
+        for execution in executions:
+            self._record.status(execution.execution_id, "cancelled")
+        return [RefuseLeased(e.execution_id) for e in executions if e.lease_id is not None]
 
     def _abandon(self, reason: str, *, died: bool = False) -> list[Effect]:
         """The kernel is gone: nothing waits for it any longer."""
@@ -349,7 +387,9 @@ class Executions:
     def _queue_state(self) -> QueueState:
         running = self._queue.running
         activity = ("Busy" if running else "Idle") if self.kernel == "running" else None
-        return QueueState(running.execution_id if running else None, self._queue.waiting_ids, activity)
+        shown = [execution.execution_id for execution in self._queue if execution.recorded]
+        executing = shown.pop(0) if running is not None and running.recorded else None
+        return QueueState(executing, shown, activity)
 
     def _launched(self, *, already: bool) -> wire.Response:
         kind = wire.KernelAlreadyRunning if already else wire.KernelLaunched
@@ -357,8 +397,3 @@ class Executions:
 
 
 RESTARTED = "the daemon ended while this kernel ran, and the kernel with it; outputs may be missing"
-
-
-def _is_uuid(text: str) -> bool:
-    hexes = text.replace("-", "")
-    return len(hexes) == 32 and all(c in "0123456789abcdefABCDEF" for c in hexes)

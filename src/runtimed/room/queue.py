@@ -15,7 +15,10 @@ class Execution:
     execution_id: str
     cell_id: str
     source: str
-    submitted_by: str  # actor label of the peer that asked
+    submitted_by: str  # actor label of who asked
+    lease_id: str | None = None  # whose request it is, when it came from a Jupyter client
+    stop_on_error: bool = True  # what the same hand has queued behind it goes with it
+    recorded: bool = True  # it shows in the documents
 
 
 class ExecutionQueue:
@@ -76,3 +79,9 @@ class ExecutionQueue:
         """The kernel is gone: what ran, and all that waited."""
         ran, self.running = self.running, None
         return ran, self.cancel()
+
+
+def is_execution_id(text: str) -> bool:
+    """A UUID, spelled with or without its dashes."""
+    hexes = text.replace("-", "")
+    return len(hexes) == 32 and all(c in "0123456789abcdefABCDEF" for c in hexes)

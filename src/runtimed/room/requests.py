@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from runtimed.room.documents import Documents
     from runtimed.room.executions import Executions
+    from runtimed.room.leases import Leases
     from runtimed.room.peers import Peer, Peers
     from runtimed.room.widgets import Widgets
 
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
 class Requests:
     """Serves the REQUEST frames of a room's peers (PROTOCOL §5)."""
 
-    def __init__(self, documents: Documents, peers: Peers, executions: Executions, widgets: Widgets) -> None:
+    def __init__(
+        self, documents: Documents, peers: Peers, executions: Executions, widgets: Widgets, leases: Leases
+    ) -> None:
         self._documents = documents
         self._peers = peers
         self._executions = executions
         self._widgets = widgets
+        self._leases = leases
 
     def take(self, event: events.Requested, since: float | None = None) -> list[Effect]:
         """Serve one request, or park it until the changes it needs are here."""
@@ -63,7 +67,7 @@ class Requests:
                 return executions.launch(address, kernel_type or "python", env_source or "auto", named)
             case wire.ShutdownKernel(leaving=leaving):
                 peer.leaving = leaving
-                if not (leaving and self._peers.anybody_stays()):
+                if not (leaving and (self._peers.anybody_stays() or self._leases)):
                     return executions.shutdown(address)
                 self._peers.answer(address, wire.Ok())
             case wire.InterruptExecution():

@@ -24,6 +24,7 @@ from runtimed.room.effects import (
     Unpark,
 )
 from runtimed.room.executions import Executions
+from runtimed.room.leases import Leases
 from runtimed.room.loading import Loading
 from runtimed.room.peers import UNSAID_MAX, Peers
 from runtimed.room.presence import PresenceBoard
@@ -53,7 +54,8 @@ class Room:
         self.peers = Peers(documents.by_frame())
         self.executions = Executions(documents, answer=self.peers.answer, new_id=new_id)
         self.widgets = Widgets(documents, new_id)
-        self.requests = Requests(documents, self.peers, self.executions, self.widgets)
+        self.leases = Leases(documents, self.executions)
+        self.requests = Requests(documents, self.peers, self.executions, self.widgets, self.leases)
         self.presence = PresenceBoard()
         self.loading = Loading(documents)
 
@@ -66,6 +68,7 @@ class Room:
         """The same room on documents loaded anew: the kernel and the queue live on, every peer is gone."""
         room = Room(documents, new_id=self.executions.new_id, path=self.path)
         room.executions.inherit(self.executions)
+        room.leases.inherit(self.leases)
         room.loading.status = self.loading.status
         return room
 
@@ -96,6 +99,8 @@ class Room:
                 return self._reported(event)
             case events.PresenceSent():
                 self._presence(event)
+            case events.LeaseAsked():
+                return self.leases.asked(event)
             case events.Unparked():
                 return self.requests.unpark()
             case events.Closing():
@@ -106,6 +111,16 @@ class Room:
                 self._joined(event)
             case events.PeerLeft():
                 self._left(event.peer_id)
+            case events.LeaseOpened():
+                self.leases.open(event)
+            case events.LeaseClosed():
+                self.leases.close(event)
+            case events.LeaseInterrupted():
+                return self.leases.interrupted(event)
+            case events.RestartAsked():
+                return self.executions.restart()
+            case events.KernelWanted(kernel_type, env_source):
+                return self.executions.launch(None, kernel_type, env_source)
             case events.KernelDecided():
                 self.executions.decided(event)
             case events.KernelPhase():

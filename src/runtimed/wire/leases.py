@@ -7,9 +7,11 @@ ends with the connection.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
-from runtimed.wire.messages import Message, decode_json, encode_json
+from runtimed.wire.messages import Label, Message, decode_json, encode_json
 
 
 class _Asked(Message, frozen=True, kw_only=True, tag_field="type"):
@@ -27,6 +29,28 @@ class Spawn(_Asked, frozen=True, kw_only=True, tag="spawn"):
     files: tuple[str, ...] = ()  # removed when the lease is lost: connection file and sockets
 
 
+class Join(_Asked, frozen=True, kw_only=True, tag="join"):
+    """Share the kernel of a notebook; one is started if it has none."""
+
+    notebook: str  # an id, a name or an absolute path
+    cwd: str  # where the kernel of a new notebook runs
+    origin: Label  # the program that asks
+    runner: bool = False  # it executes a notebook, cell by cell
+    record: Literal["cells", "log", "off"] = "cells"
+    kernel_type: str = "python"
+    env_source: str = "auto"
+
+
+class Restart(_Asked, frozen=True, kw_only=True, tag="restart"):
+    """Start the kernel anew, unless somebody has done so since ``generation``; answered with ``joined``."""
+
+    generation: int
+
+
+class Interrupt(_Asked, frozen=True, kw_only=True, tag="interrupt"):
+    """As Ctrl-C: what runs of ours stops, or what waits; if there is nothing of ours, whatever runs."""
+
+
 class Signal(_Asked, frozen=True, kw_only=True, tag="signal"):
     """To the process's group."""
 
@@ -37,7 +61,7 @@ class Release(_Asked, frozen=True, kw_only=True, tag="release"):
     """The holder is done and has tidied up by itself: nothing is removed."""
 
 
-Asked = Spawn | Signal | Release
+Asked = Spawn | Join | Restart | Interrupt | Signal | Release
 
 
 class _Told(Message, frozen=True, kw_only=True, tag_field="type"):
@@ -50,6 +74,23 @@ class Ready(_Told, frozen=True, kw_only=True, tag="lease_ready"):
 
 class Spawned(_Told, frozen=True, kw_only=True, tag="spawned"):
     pid: int
+
+
+class Joined(_Told, frozen=True, kw_only=True, tag="joined"):
+    """The endpoint, as a connection file has it; it is this lease's alone, and stays while kernels come and go."""
+
+    notebook_id: str
+    generation: int
+    pid: int | None = None  # where only a provisioner knows the process
+    connection: dict[str, str | int]
+
+
+class State(_Told, frozen=True, kw_only=True, tag="state"):
+    """Pushed: the kernel of ``generation`` runs, or has ended and why."""
+
+    generation: int
+    alive: bool
+    reason: str | None = None
 
 
 class Ended(_Told, frozen=True, kw_only=True, tag="ended"):
@@ -66,8 +107,8 @@ class Refused(_Told, frozen=True, kw_only=True, tag="refused"):
     path: str | None = None
 
 
-Pushed = Ended
-Told = Ready | Spawned | Ended | Refused
+Pushed = Ended | State
+Told = Ready | Spawned | Joined | State | Ended | Refused
 
 _asked: msgspec.json.Decoder[Asked] = msgspec.json.Decoder(Asked)
 _told: msgspec.json.Decoder[Told] = msgspec.json.Decoder(Told)

@@ -20,7 +20,7 @@ class Wire:
     """The other ends of a kernel's sockets."""
 
     def __init__(self, folder: Path) -> None:
-        self.endpoint = Endpoint("ipc", str(folder / "s"), 1, 2, 3, b"key")
+        self.endpoint = Endpoint("ipc", str(folder / "s"), 1, 2, 3, 4, b"key")
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.sockets: dict[str, zmq.Socket[bytes]] = {}
 

@@ -10,11 +10,16 @@ from runtimed.wire import leases
 ASKED = [
     leases.Spawn(argv=["python", "-m", "x"], env={"A": "ü"}, cwd="/", umask=0o27, streams=("stdout",), files=("/f",)),
     leases.Signal(number=2),
+    leases.Join(notebook="lab", cwd="/", origin="console", record="log"),
+    leases.Restart(generation=2),
+    leases.Interrupt(),
     leases.Release(),
 ]
 TOLD = [
     leases.Ready(),
     leases.Spawned(pid=7),
+    leases.Joined(notebook_id="n", generation=1, pid=7, connection={"ip": "/s", "shell_port": 1}),
+    leases.State(generation=2, alive=False, reason="it died"),
     leases.Ended(returncode=-9),
     leases.Refused(message="no", code="kernel_start_error", errno=2, path="/missing"),
 ]

@@ -1,0 +1,292 @@
+"""Tenancy: the Jupyter clients that share a room's kernel; each asks through the room, and hears what is its own.
+
+Executions go through the room's queue, one at a time, whoever asks. Everything else goes to the kernel as it comes,
+behind the executions of the same client. What would end the kernel for everybody ends the client's lease instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Protocol
+
+from runtimed.daemon.tenant import ABORTED, Tenant, execution_id_of, failed
+from runtimed.errors import KernelDied
+from runtimed.kernels.place import Place
+from runtimed.room import events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from runtimed.daemon.runner import KernelRunner
+    from runtimed.errors import RuntimedError
+    from runtimed.kernels.endpoint import ClientRequest
+    from runtimed.kernels.messages import KernelMessage
+
+log = logging.getLogger(__name__)
+
+# Who polls (nbclient each second) hears of a death by that, in its own words; who merely waits is answered then.
+LAST_WORD_S = 2.5
+NO_KERNEL = "the notebook has no kernel; start it again"
+DEBUG_FOR_ALL = frozenset({"debugInfo"})
+DEBUG_ENDS = frozenset({"disconnect", "terminate"})
+
+
+class Holder(Protocol):
+    """Whoever holds a tenant's lease."""
+
+    def state(self, *, alive: bool, reason: str | None) -> None:
+        """Its kernel began, or has ended."""
+
+    def closed(self) -> None:
+        """The room is closed, the lease with it."""
+
+
+class Tenancy:
+    """All tenants of one room. ``generation`` counts its kernels."""
+
+    def __init__(
+        self,
+        runner: KernelRunner,
+        tell: Callable[[events.Event], None],
+        folder: Path,
+        changed: Callable[[], None],
+    ) -> None:
+        self.generation = 0
+        self.alive = False
+        self._runner = runner
+        self._tell = tell
+        self._folder = folder
+        self._changed = changed
+        self._tenants: dict[str, Tenant] = {}
+        self._holders: dict[str, Holder] = {}
+        self._debugger: Tenant | None = None
+        self._starting: asyncio.Future[None] | None = None  # a start that a tenant waits for
+        runner.on_message = self._heard
+
+    @property
+    def held(self) -> bool:
+        """Whether somebody wants the kernel to stay."""
+        return bool(self._holders)
+
+    # Tenants come and go
+
+    async def open(self, opened: events.LeaseOpened, holder: Holder | None) -> Tenant:
+        """A tenant with an endpoint of its own; one without a holder is the room's."""
+        place = await asyncio.to_thread(Place.make, self._folder, "ipc")
+        tenant = self._tenants[opened.lease_id] = Tenant(opened.lease_id, place, self._asked)
+        if holder is not None:
+            self._holders[opened.lease_id] = holder
+        tenant.endpoint.beat(alive=self.alive)
+        self._tell(opened)
+        self._changed()
+        return tenant
+
+    def close(self, tenant: Tenant) -> None:
+        """The kernel goes on, unless it waits for input that nobody can give any more."""
+        if self._tenants.pop(tenant.lease_id, None) is None:
+            return
+        self._holders.pop(tenant.lease_id, None)
+        if self._debugger is tenant:
+            self._debugger = None
+        if tenant.asking is not None:
+            self._tell(events.LeaseInterrupted(tenant.lease_id))
+        self._tell(events.LeaseClosed(tenant.lease_id))
+        tenant.close()
+        self._changed()
+
+    def close_all(self) -> None:
+        for holder in list(self._holders.values()):
+            holder.closed()
+        for tenant in list(self._tenants.values()):
+            self.close(tenant)
+
+    # The kernel, as tenants want it
+
+    async def kernel(self, wanted: events.KernelWanted) -> int | None:
+        """The pid of the room's kernel, which is started if there is none.
+
+        Raises:
+            RuntimedError: it cannot be started, and why.
+        """
+        return await self._pid(None if self.alive else wanted)
+
+    async def restart(self, generation: int) -> int | None:
+        """A kernel that is younger than that: several who saw one death, or want one restart, share it."""
+        return await self._pid(events.RestartAsked() if generation >= self.generation else None)
+
+    def interrupt(self, tenant: Tenant) -> None:
+        self._tell(events.LeaseInterrupted(tenant.lease_id))
+
+    async def _pid(self, event: events.Event | None) -> int | None:
+        if event is not None and self._starting is None:
+            self._starting = asyncio.get_running_loop().create_future()
+            self._starting.add_done_callback(lambda future: future.cancelled() or future.exception())
+            self._tell(event)
+        if self._starting is not None:
+            await asyncio.shield(self._starting)
+        if self._runner.kernel is None:
+            raise KernelDied("The kernel has ended", hint="start it again")
+        return self._runner.kernel.pid
+
+    # What becomes of the kernel
+
+    def follow(self, event: events.Event) -> None:
+        """What the runner tells the room, before the room acts on it."""
+        match event:
+            case events.KernelReady():
+                self.generation += 1
+                self.alive = True
+                self._started(None)
+                self._say_state(None)
+            case events.KernelFailed(error):
+                self._started(error)
+                self._say_state(str(error))
+            case events.KernelLost(reason):
+                self.ends(reason)
+            case _:
+                pass
+
+    def ends(self, reason: str = "it was shut down") -> None:
+        """The kernel is no more, or about to be."""
+        self.alive = False
+        self._debugger = None
+        for tenant in self._tenants.values():
+            # A kernel that is gone answers nothing; whoever still waits in a while is told so.
+            if unanswered := tenant.give_up():
+                self._answer_late(tenant, unanswered, f"the kernel has ended: {reason}")
+        if self._starting is None:  # else the next one will be told of
+            self._say_state(reason)
+
+    def _started(self, error: RuntimedError | None) -> None:
+        starting, self._starting = self._starting, None
+        if starting is not None and not starting.done():
+            starting.set_result(None) if error is None else starting.set_exception(error)
+
+    def _say_state(self, reason: str | None) -> None:
+        for lease_id, tenant in self._tenants.items():
+            tenant.endpoint.beat(alive=self.alive)
+            if holder := self._holders.get(lease_id):
+                holder.state(alive=self.alive, reason=reason)
+
+    def _answer_late(self, tenant: Tenant, requests: list[ClientRequest], reason: str) -> None:
+        asyncio.get_running_loop().call_later(LAST_WORD_S, tenant.answer_all, requests, failed(reason))
+
+    # What tenants ask
+
+    def _asked(self, tenant: Tenant, request: ClientRequest) -> None:
+        match request.channel, request.msg_type:
+            case "stdin", "input_reply" if tenant.may_answer(request):
+                self._runner.forward("stdin", request.raw)
+            case "stdin", _:
+                log.warning("an answer to nobody's question was left out")
+            case _, "shutdown_request":
+                tenant.answer(request, {"status": "ok", "restart": bool(request.content().get("restart"))})
+            case _, "interrupt_request":
+                self.interrupt(tenant)
+                tenant.answer(request, {"status": "ok"})
+            case _, "kernel_info_request" if self._runner.kernel is not None:
+                tenant.be_quiet()
+                tenant.answer(request, self._runner.kernel.info)
+            case "control", "debug_request" if not self._may_debug(tenant, request):
+                tenant.answer(request, _refused(request.content()))
+            case "shell", "execute_request" if request.subshell_id is None:
+                self._execute(tenant, request)
+            case "shell", _ if request.subshell_id is None and tenant.behind_waiting(request):
+                pass
+            case _:
+                self._forward(tenant, request)
+
+    def _execute(self, tenant: Tenant, request: ClientRequest) -> None:
+        content, execution_id = request.content(), execution_id_of(request)
+        if tenant.has_asked(request, execution_id):
+            log.warning("a request that came twice was left out")
+            return
+        cell_id = request.metadata().get("cellId")
+        if content.get("stop_on_error", True):  # the queue is ours, and so is what an error means for it
+            request = request.with_content({**content, "stop_on_error": False})
+        tenant.waiting[execution_id] = [request]
+        self._tell(
+            events.LeaseAsked(
+                lease_id=tenant.lease_id,
+                execution_id=execution_id,
+                msg_id=request.msg_id,
+                session=request.session,
+                code=str(content.get("code", "")),
+                cell_id=cell_id if isinstance(cell_id, str) else None,
+                silent=bool(content.get("silent")),
+                store_history=bool(content.get("store_history", True)),
+                stop_on_error=bool(content.get("stop_on_error", True)),
+            )
+        )
+
+    def run(self, execution_id: str) -> bool:
+        """It is this execution's turn; whether it is a tenant's."""
+        for tenant in self._tenants.values():
+            if (held := tenant.waiting.pop(execution_id, None)) is not None:
+                request, *behind = held
+                tenant.asked(request)
+                self._runner.execute_for(execution_id, request.msg_id, request.raw)
+                self._release(tenant, behind)
+                return True
+        return False
+
+    def refuse(self, execution_id: str, *, no_kernel: bool) -> None:
+        """This one will not run."""
+        for tenant in self._tenants.values():
+            if (held := tenant.waiting.pop(execution_id, None)) is not None:
+                request, *behind = held
+                if no_kernel:
+                    self._answer_late(tenant, [request], NO_KERNEL)
+                else:
+                    tenant.answer(request, ABORTED)
+                self._release(tenant, behind)
+
+    def _release(self, tenant: Tenant, behind: list[ClientRequest]) -> None:
+        for request in behind:
+            self._forward(tenant, request)
+
+    def _forward(self, tenant: Tenant, request: ClientRequest) -> None:
+        if self._runner.kernel is None:
+            self._answer_late(tenant, [request], NO_KERNEL)
+        else:
+            tenant.asked(request)
+            self._runner.forward(request.channel, request.raw)
+
+    def _may_debug(self, tenant: Tenant, request: ClientRequest) -> bool:
+        """A kernel has one debugger: it is the first one's that asks, until that one is done with it."""
+        command = request.content().get("command")
+        if command in DEBUG_FOR_ALL:
+            return True
+        if self._debugger not in (None, tenant):
+            return False
+        self._debugger = None if command in DEBUG_ENDS else tenant
+        return True
+
+    # What the kernel says
+
+    def _heard(self, message: KernelMessage) -> None:
+        tenants = self._tenants.values()
+        match message.channel:
+            case "iopub" if message.msg_type == "debug_event" and self._debugger is not None:
+                self._debugger.publish(message)
+            case "iopub":
+                for tenant in tenants:
+                    tenant.publish(message)
+            case "stdin":
+                if not any(tenant.asked_for_input(message) for tenant in tenants):
+                    self._runner.interrupt()  # who would answer has left
+            case _:
+                any(tenant.answered(message) for tenant in tenants)
+
+
+def _refused(request: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "response",
+        "request_seq": request.get("seq", 0),
+        "success": False,
+        "command": request.get("command", ""),
+        "message": "another client of this kernel is debugging",
+        "body": {},
+    }

@@ -1,0 +1,226 @@
+"""ClientEndpoint: the five sockets that one client of a shared kernel talks to, with a key of their own.
+
+To the client it is a kernel; behind it is whoever was given ``on_request``. It stays while kernels come and go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import uuid
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+import zmq
+
+from runtimed.errors import RemoteProtocolError
+from runtimed.kernels.messages import DELIMITER, SIGNED, Codec
+from runtimed.kernels.place import SOCKETS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from runtimed.kernels.place import Place
+
+__all__ = ["ClientEndpoint", "ClientRequest"]
+
+log = logging.getLogger(__name__)
+
+CHANNELS = ("shell", "iopub", "stdin", "control", "hb")  # jupyter_client's order of ports
+UNREAD_MAX = 50_000  # parts of messages that a client may leave unread on iopub; then it misses some, as with a kernel
+SLICE = 256  # messages read from a socket before others have their turn
+
+
+class ClientRequest(NamedTuple):
+    """One message of the client's, its signature found right."""
+
+    channel: str  # shell, control or stdin
+    idents: tuple[bytes, ...]  # where the answer goes
+    msg_type: str
+    msg_id: str
+    session: str
+    subshell_id: str | None
+    raw: tuple[bytes, ...]  # header, parent header, metadata, content and buffers
+
+    @property
+    def header(self) -> bytes:
+        return self.raw[0]
+
+    def metadata(self) -> dict[str, Any]:
+        return _mapping(self.raw[2])
+
+    def content(self) -> dict[str, Any]:
+        return _mapping(self.raw[3])
+
+    def with_content(self, content: Mapping[str, Any]) -> ClientRequest:
+        raw = (*self.raw[:3], json.dumps(content).encode(), *self.raw[4:])
+        return self._replace(raw=raw)
+
+
+class _Header(msgspec.Struct):
+    msg_id: str
+    msg_type: str
+    session: str = ""
+    subshell_id: str | None = None
+
+
+_header = msgspec.json.Decoder(_Header)
+
+
+class ClientEndpoint:
+    """Bound when made, in a folder that only we may enter; ``close`` removes it."""
+
+    def __init__(self, place: Place, on_request: Callable[[ClientRequest], None]) -> None:
+        self._place = place
+        self._key = secrets.token_hex(32).encode()
+        self._codec = Codec(self._key, uuid.uuid4().hex)
+        self._on_request = on_request
+        self._loop = asyncio.get_running_loop()
+        self._due: asyncio.Handle | None = None
+        self._beating = False
+        self.closed = False
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
+        self._sockets = {name: self._bind(context, name) for name in CHANNELS}
+        for socket in self._sockets.values():
+            self._loop.add_reader(socket.FD, self._wake)
+        self._soon()
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What a connection file says."""
+        ports = {f"{name}_port": number for number, name in enumerate(CHANNELS, 1)}
+        where = {"transport": "ipc", "ip": str(self._place.sockets / SOCKETS), "key": self._key.decode()}
+        return {**where, "signature_scheme": "hmac-sha256", **ports}
+
+    def pass_on(self, channel: str, idents: Sequence[bytes], raw: Sequence[bytes]) -> None:
+        """A message of the kernel's, under our key: to who asked, or on iopub with its topic for ``idents``."""
+        self._send(channel, [*idents, *self._codec.sign(raw)])
+
+    def say(
+        self, channel: str, msg_type: str, content: Mapping[str, Any], request: ClientRequest | None = None
+    ) -> None:
+        """A message of our own, in answer to ``request``."""
+        parent = _mapping(request.header) if request is not None else {}
+        idents = request.idents if request is not None and channel != "iopub" else (msg_type.encode(),)
+        self._send(channel, [*idents, *self._codec.encode(msg_type, content, msg_id=uuid.uuid4().hex, parent=parent)])
+
+    def beat(self, *, alive: bool) -> None:
+        """The client hears its heartbeat, by which it knows that there is a kernel, or hears it no more."""
+        self._beating = alive
+        self._soon()
+
+    def rebind(self) -> None:
+        """Be found again: a client that ends removes the files of its sockets, be others waiting for them or not."""
+        for name, socket in self._sockets.items():
+            if not os.path.exists(self._path(name)):
+                with contextlib.suppress(zmq.ZMQError):  # it had noticed by itself
+                    socket.unbind(self._address(name))
+                socket.bind(self._address(name))
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        if self._due is not None:
+            self._due.cancel()
+        for socket in self._sockets.values():
+            self._loop.remove_reader(socket.FD)
+            socket.close(linger=0)
+        self._loop.run_in_executor(None, self._place.remove)
+
+    # How
+
+    def _bind(self, context: zmq.Context[zmq.Socket[bytes]], name: str) -> zmq.Socket[bytes]:
+        kinds = {"iopub": zmq.XPUB, "hb": zmq.REP}
+        socket = context.socket(kinds.get(name, zmq.ROUTER))
+        socket.linger = 0
+        if name == "iopub":
+            socket.sndhwm = UNREAD_MAX
+            socket.xpub_verbose = True  # every newcomer is seen, and welcomed (JEP 65)
+        elif name != "hb":
+            socket.set_hwm(0)
+            socket.router_handover = True  # a client that comes again under its name
+        socket.bind(self._address(name))
+        return socket
+
+    def _path(self, name: str) -> str:
+        return f"{self._place.sockets / SOCKETS}-{CHANNELS.index(name) + 1}"
+
+    def _address(self, name: str) -> str:
+        return f"ipc://{self._path(name)}"
+
+    def _send(self, channel: str, frames: list[bytes]) -> None:
+        if not self.closed:
+            with contextlib.suppress(zmq.Again):
+                self._sockets[channel].send_multipart(frames, zmq.NOBLOCK)
+            self._soon()  # a send may have taken in the edge of what arrived
+
+    def _soon(self) -> None:
+        if self._due is None and not self.closed:
+            self._due = self._loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        self._due = None
+        self._wake()
+
+    def _wake(self) -> None:
+        for name, socket in self._sockets.items():
+            for _ in range(SLICE):
+                if self.closed or (name == "hb" and not self._beating) or not _readable(socket):
+                    break
+                self._received(name, socket)
+            else:
+                self._soon()
+
+    def _received(self, name: str, socket: zmq.Socket[bytes]) -> None:
+        frames = socket.recv_multipart(zmq.NOBLOCK)
+        if name == "hb":
+            socket.send_multipart(frames, zmq.NOBLOCK)
+        elif name == "iopub":
+            self._subscribed(frames[0])
+        else:
+            try:
+                request = self._read(name, frames)
+            except RemoteProtocolError as error:
+                log.warning("a client's message was left out: %s", error)
+            else:
+                self._on_request(request)
+
+    def _subscribed(self, subscription: bytes) -> None:
+        if subscription[:1] == b"\x01":
+            self.say("iopub", "iopub_welcome", {"subscription": subscription[1:].decode("utf-8", "replace")})
+
+    def _read(self, channel: str, frames: Sequence[bytes]) -> ClientRequest:
+        try:
+            start = frames.index(DELIMITER)
+            signature, *raw = frames[start + 1 :]
+            header = _header.decode(raw[0])
+        except (ValueError, IndexError) as exc:
+            raise RemoteProtocolError(f"{len(frames)} frames on {channel} that are no message: {exc}") from exc
+        if len(raw) < SIGNED or not self._codec.verify(raw, signature):
+            raise RemoteProtocolError(f"a {header.msg_type} on {channel} with a wrong signature")
+        return ClientRequest(
+            channel,
+            tuple(frames[:start]),
+            header.msg_type,
+            header.msg_id,
+            header.session,
+            header.subshell_id,
+            tuple(raw),
+        )
+
+
+def _mapping(raw: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(raw.decode("utf-8", "replace"))
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _readable(socket: zmq.Socket[bytes]) -> bool:
+    return bool(int(socket.get(zmq.EVENTS)) & zmq.POLLIN)

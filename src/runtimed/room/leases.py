@@ -1,0 +1,94 @@
+"""Leases: Jupyter clients execute in the room's one queue, and what they execute shows in its documents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runtimed.room import recording
+from runtimed.room.effects import Effect, RefuseLeased, Touched
+from runtimed.room.queue import Execution
+
+if TYPE_CHECKING:
+    from runtimed.docs.crdt import Transaction
+    from runtimed.room import events
+    from runtimed.room.documents import Documents
+    from runtimed.room.executions import Executions
+
+
+class Leases:
+    """Who holds one, and what of theirs runs."""
+
+    def __init__(self, documents: Documents, executions: Executions) -> None:
+        self._documents = documents
+        self._executions = executions
+        self._leases: dict[str, recording.Lease] = {}
+
+    def __len__(self) -> int:
+        return len(self._leases)
+
+    def inherit(self, before: Leases) -> None:
+        self._leases = before._leases
+
+    def open(self, event: events.LeaseOpened) -> None:
+        self._leases[event.lease_id] = recording.Lease(event)
+
+    def close(self, event: events.LeaseClosed) -> None:
+        """What it has asked for is run all the same, as a kernel does."""
+        self._leases.pop(event.lease_id, None)
+
+    def asked(self, event: events.LeaseAsked) -> list[Effect]:
+        """Queue an execution and record it; one that is known already is not asked for twice."""
+        lease = self._leases.get(event.lease_id)
+        if lease is None:
+            return []
+        if not self._executions.has_kernel:
+            return [RefuseLeased(event.execution_id, no_kernel=True)]
+        if self._executions.full or self._executions.knows(event.execution_id):
+            return [RefuseLeased(event.execution_id)]
+        place = recording.where(event, lease, self._documents.notebook)
+        execution = Execution(
+            execution_id=event.execution_id,
+            cell_id=self._cell(place, event, lease),
+            source=event.code,
+            submitted_by=f"{lease.label}.{event.session[:8]}",
+            lease_id=event.lease_id,
+            stop_on_error=event.stop_on_error,
+            recorded=not isinstance(place, recording.Unrecorded),
+        )
+        effects = self._executions.enqueue([execution])
+        if isinstance(place, recording.Appended):
+            # The next cell stands behind this one, so this one has to be there.
+            effects += [*self._documents.commit(), Touched()]
+        return effects
+
+    def interrupted(self, event: events.LeaseInterrupted) -> list[Effect]:
+        """Stop what is this client's; if nothing of it is here, it means whatever runs.
+
+        One whose cell still waits gives that up: the cell that runs is somebody else's.
+        """
+        mine = [execution for execution in self._executions if execution.lease_id == event.lease_id]
+        running = self._executions.running
+        if running is not None and mine and running not in mine:
+            return self._executions.give_up(mine)
+        return self._executions.interrupt()
+
+    def _cell(self, place: recording.Where, event: events.LeaseAsked, lease: recording.Lease) -> str:
+        match place:
+            case recording.Shown(cell_id):
+                lease.last_cell = cell_id
+                return cell_id
+            case recording.Appended(after):
+                lease.last_cell = self._append(after, event, lease)
+                return lease.last_cell
+        return ""
+
+    def _append(self, after: str | None, event: events.LeaseAsked, lease: recording.Lease) -> str:
+        notebook, cell_id = self._documents.notebook, self._executions.new_id()
+        position = notebook.position_at(None if after is None else notebook.index_of(after) + 1)
+        metadata = {"runtimed": recording.origin_of(event, lease)}
+
+        def write(tx: Transaction) -> None:
+            notebook.add_cell(tx, cell_id, "code", event.code, position, metadata, event.execution_id)
+
+        self._documents.in_notebook(write)
+        return cell_id
