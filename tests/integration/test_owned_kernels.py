@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from blockbuster import BlockBuster
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
@@ -72,7 +73,11 @@ def said(client: BlockingKernelClient, expression: str) -> str:
 
 
 @pytest.fixture(autouse=True)
-def by_our_provisioner(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def by_our_provisioner(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, blockbuster: BlockBuster
+) -> None:
+    for call in blockbuster.functions.values():  # the connection file is jupyter_client's affair, on its tool's loop
+        call.can_block_in("jupyter_client/provisioning/local_provisioner.py", "pre_launch")
     monkeypatch.setenv("JUPYTER_DEFAULT_PROVISIONER_NAME", "runtimed-provisioner")
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "jupyter"))
 
