@@ -61,6 +61,21 @@ def test_a_zygote_that_hangs_is_given_up(warm: Daemon) -> None:
     ready(warm)
 
 
+def test_a_kernel_that_hangs_while_it_waits_is_passed_over(warm: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    warm.start()
+    first_kernel(warm)
+    (zygote,) = zygotes(warm)
+    hanging, *_ = zygote.children()
+    hanging.suspend()
+
+    with Session("second") as session:
+        session.start_kernel()
+        assert session.run("print(1)").stdout == "1\n"
+
+    until(lambda: ended(hanging))
+    ready(warm)
+
+
 def test_a_kernel_that_is_killed_while_it_waits_is_replaced(warm: Daemon) -> None:
     warm.start()
     first_kernel(warm)

@@ -29,6 +29,10 @@ def _see():  # type: ignore[no-untyped-def]
     def named(thing: object) -> str:
         return str(thing).split(" at 0x")[0]
 
+    numbers = [int(number) for number in os.listdir("/proc/self/fd")]
+    inherited = [
+        number for number in numbers if os.path.exists(f"/proc/self/fd/{number}") and os.get_inheritable(number)
+    ]
     seen = {
         "sys": [
             sys.path, sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix, sys.executable,
@@ -42,7 +46,7 @@ def _see():  # type: ignore[no-untyped-def]
         "process": [
             os.getcwd(), os.getsid(0) == os.getpid() == os.getpgid(0), os.nice(0), len(os.sched_getaffinity(0)),
             [resource.getrlimit(number) for number in range(10)], os.isatty(0), os.umask(0o22),
-            sum(1 for _ in os.scandir("/proc/self/task")),
+            sum(1 for _ in os.scandir("/proc/self/task")), inherited,
         ],
         "signals": {number.name: named(signal.getsignal(number)) for number in signal.Signals},
         "shell": [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import secrets
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["WaitingKernel", "fork_kernel"]
 
 CONNECTION = "connection.json"
+BOUND_S = 30.0  # nobody waits for it
+KNOWN_S = 10.0  # somebody does; it takes a tenth of a second, on a busy machine a few
 
 
 class _Process(KernelProcess):
@@ -56,30 +59,37 @@ class WaitingKernel:
     def alive(self) -> bool:
         return self._process.exit is None
 
-    async def bound(self, timeout: float) -> None:
+    async def bound(self) -> None:
         """It waits now. KernelStartError if it ended instead."""
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(timeout):
-                if await loop.sock_recv(self._process.leash, 1):
-                    return
-        except (OSError, TimeoutError):
-            pass
-        await self.life.end(now=True)
-        raise KernelStartError(f"A forked kernel did not come to wait\n{self._process.stderr_tail}".strip())
+        await self._hear(b"r", BOUND_S)
 
     async def give(self, spec: LaunchSpec, thin: Thin, timeout: float) -> tuple[Life, dict[str, Any]]:
         """The room's from now on: its life and its kernel_info, or a KernelStartError."""
         body = json.dumps(_given(spec, thin, self._place)).encode()
         try:
-            data = len(body).to_bytes(4, "big") + body
-            await asyncio.get_running_loop().sock_sendall(self._process.leash, data)
-        except OSError:
-            pass  # it has ended, and ready() will say how
+            with contextlib.suppress(OSError):  # it has ended: that is heard
+                data = len(body).to_bytes(4, "big") + body
+                await asyncio.get_running_loop().sock_sendall(self._process.leash, data)
         except BaseException:
             await self.life.end(now=True)
             raise
+        await self._hear(b"k", KNOWN_S)
         return self.life, await self.life.ready(timeout)
+
+    async def _hear(self, word: bytes, patience: float) -> None:
+        """``word``, whatever was said before it."""
+        loop, heard = asyncio.get_running_loop(), False
+        try:
+            async with asyncio.timeout(patience):
+                while not heard and (said := await loop.sock_recv(self._process.leash, 1)):
+                    heard = said == word
+        except (OSError, TimeoutError):
+            pass
+        finally:
+            if not heard:
+                await self.life.end(now=True)
+        if not heard:
+            raise KernelStartError(f"A forked kernel did not come to wait\n{self._process.stderr_tail}".strip())
 
 
 async def fork_kernel(zygote: Zygote, runtime_dir: Path) -> WaitingKernel:

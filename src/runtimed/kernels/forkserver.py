@@ -7,9 +7,9 @@ layer. ``zygote`` speaks with it, one JSON object a packet:
     -> {"fork": connection file} + [output, leash]                <- {"pid": int} + [pidfd]
     -> {"reap": pid}                                              <- {"pid": int, "status": int | null}
 
-A forked kernel makes its sockets and its shell, says ``r`` on its leash and waits there for what it is to be: 4 bytes
-of length, then {"cwd", "env", "argv", "prefix", "executable", "site_packages"}. The leash stays: its end is the
-daemon's, and the kernel's.
+A forked kernel makes its sockets and its shell, says ``r`` (ready) on its leash and waits there for what it is to be:
+4 bytes of length, then {"cwd", "env", "argv", "prefix", "executable", "site_packages"}. It says ``k`` (known), becomes
+that, and goes on. The leash stays: its end is the daemon's, and the kernel's.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _foreign_modules() -> set[str]:
 
 def _receive(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     fds = array.array("i")
-    data, ancillary, _, _ = control.recvmsg(PACKET, socket.CMSG_SPACE(2 * fds.itemsize))
+    data, ancillary, _, _ = control.recvmsg(PACKET, socket.CMSG_SPACE(2 * fds.itemsize), socket.MSG_CMSG_CLOEXEC)
     for _, _, raw in ancillary:
         fds.frombytes(raw)
     return (json.loads(data), list(fds)) if data else None
@@ -147,6 +147,7 @@ def _stop_before_first_use(app: Any, leash: socket.socket, born_with: dict[str, 
         leash.sendall(b"r")
         if (given := _given(leash)) is None:
             os._exit(0)
+        leash.sendall(b"k")
         _become(app, given, born_with)
         threading.Thread(target=_end_with, args=(leash,), name="Leash", daemon=True).start()
         go_on()

@@ -32,7 +32,6 @@ __all__ = ["CAN_FORK", "Reserve", "start_kernel"]
 log = logging.getLogger(__name__)
 
 CAN_FORK = sys.platform == "linux"  # elsewhere a fork without exec is not safe, as macOS' own frameworks say
-BOUND_S = 30.0
 
 
 async def start_kernel(spec: LaunchSpec, runtime_dir: Path, timeout: float) -> tuple[Life, dict[str, Any]]:
@@ -80,11 +79,7 @@ class Reserve:
         """One more kernel that waits. KernelStartError if it cannot be had."""
         held = self._held[layer]
         kernel = await fork_kernel(held.zygote, self._folder)
-        try:
-            await kernel.bound(BOUND_S)
-        except BaseException:
-            await kernel.life.end(now=True)
-            raise
+        await kernel.bound()
         if self._held.get(layer) is not held:
             await kernel.life.end(now=True)  # closed meanwhile
             return

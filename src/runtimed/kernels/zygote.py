@@ -141,7 +141,9 @@ class Zygote:
     def _read(self) -> None:
         fds = array.array("i")
         try:
-            data, ancillary, _, _ = self._control.recvmsg(forkserver.PACKET, socket.CMSG_SPACE(fds.itemsize))
+            data, ancillary, _, _ = self._control.recvmsg(
+                forkserver.PACKET, socket.CMSG_SPACE(fds.itemsize), socket.MSG_CMSG_CLOEXEC
+            )
         except BlockingIOError:
             return
         except OSError:
