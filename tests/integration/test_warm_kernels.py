@@ -6,9 +6,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from automerge.core import Document as Binding
 
+from faults.rawpeer import RawPeer
 from runtimed import Session
+from runtimed.docs.crdt import ROOT
+from runtimed.wire.frames import FrameType
 from serving import Daemon, runt, until
+from unit.docs.ends import Stock
 from unit.environments.conftest import write_wheel
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux alone")
@@ -29,6 +34,10 @@ def waiting(daemon: Daemon) -> int:
 
 def zygotes(daemon: Daemon) -> list[psutil.Process]:
     return [child for child in daemon.process.children() if "forkserver.py" in " ".join(child.cmdline())]
+
+
+def forked_from(session: Session, zygote: psutil.Process) -> bool:
+    return int(session.run(PARENT).stdout.split()[0]) == zygote.pid
 
 
 def ready(daemon: Daemon, count: int = 2) -> None:
@@ -128,7 +137,7 @@ def test_flush_is_a_new_generation(warm: Daemon) -> None:
     assert new != old
     with Session("second") as session:
         session.start_kernel()
-        assert int(session.run(PARENT).stdout.split()[0]) == new.pid
+        assert forked_from(session, new)
 
 
 def test_changed_settings_never_meet_the_old_set_of_packages(
@@ -181,3 +190,64 @@ def test_a_default_package_that_does_not_exist_is_named_and_blocks_nothing(
     with Session("second") as session:
         session.start_kernel()
         assert session.run("import tiny; print(tiny.VERSION)").stdout == "1.0\n"
+
+
+def test_the_pool_document_tells_every_peer(warm: Daemon) -> None:
+    warm.start()
+    pool, said = Stock(Binding(b"peer")), 0
+    with RawPeer(warm.socket) as peer:
+        peer.join("watching")
+
+        def told() -> int:
+            nonlocal said
+            payloads = peer.received(FrameType.POOL_STATE_SYNC)
+            for payload in payloads[said:]:
+                pool.take(payload)
+            said = len(payloads)
+            for answer in pool.say():
+                peer.send(FrameType.POOL_STATE_SYNC, answer)
+            uv = pool.binding.get(ROOT, "uv")
+            return int(pool.binding.get(uv[1], "available")[0][1]) if uv else 0
+
+        assert told() == 0
+        first_kernel(warm)
+        peer.until(lambda: told() == 2)
+
+
+def test_a_notebook_with_packages_of_its_own_is_forked_when_it_starts_again(
+    warm: Daemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write_wheel(tmp_path, "tiny", "1.0", {"tiny.py": "VERSION = '1.0'\n"})
+    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path))
+    warm.start()
+
+    with Session("own packages") as session:
+        session.start_kernel(dependencies=["tiny"])
+        assert session.env_source == "uv:inline"
+        assert int(session.run(PARENT).stdout.split()[0]) == warm.process.pid
+        (zygote,) = until(lambda: zygotes(warm))
+
+        def forked_again() -> bool:
+            session.restart_kernel()
+            return forked_from(session, zygote)
+
+        until(forked_again)
+        assert session.run("import tiny; print(tiny.VERSION)").stdout == "1.0\n"
+
+
+def test_conda_kernels_wait_too(warm: Daemon, monkeypatch: pytest.MonkeyPatch, channel: str) -> None:
+    monkeypatch.setenv("RUNTIMED_CONDA_CHANNELS", channel)
+    monkeypatch.setenv("RUNTIMED_CONDA_DEFAULT_PACKAGES", "greeting")
+    warm.start("--uv-pool-size", "0", "--conda-pool-size", "1")
+    with Session("first") as session:
+        session.start_kernel("python", "conda:prewarmed")
+    until(lambda: warm.client.status()["conda_available"] == 1)
+    (zygote,) = zygotes(warm)
+
+    with Session("second") as session:
+        session.start_kernel("python", "conda:prewarmed")
+        assert forked_from(session, zygote)
+        result = session.run(
+            "import greeting, os; print(greeting.VERSION, os.environ['CONDA_PREFIX'] in greeting.__file__)"
+        )
+        assert result.stdout == "2.0 True\n"
