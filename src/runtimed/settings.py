@@ -41,7 +41,7 @@ class Settings:
     max_source_chars: int = 256_000
     log_level: str = "INFO"
     daemon_version: str = VERSION
-    daemon_api_version: int = 1
+    daemon_api_version: int = 1  # what get_daemon_info says: nteract's desktop app refuses numbers it does not know
     ready_fd: int | None = None  # one line is written there when the daemon listens
 
     @property
@@ -147,4 +147,5 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], object]]] = {
     "trust_policy": ("RUNTIMED_TRUST", _policy),
     "keep_alive_secs": ("RUNTIMED_KEEP_ALIVE_SECS", _amount),
     "log_level": ("RUNTIMED_LOG_LEVEL", str.upper),
+    "daemon_api_version": ("RUNTIMED_DAEMON_API_VERSION", _count),
 }

@@ -77,7 +77,8 @@ class RawPeer:
 
     def join(self, notebook_id: str, *, actor: str | None = None) -> Self:
         """A seat in the room as any client has it; ``actor`` is the name it writes under, if not the one assigned."""
-        self.begin(CreateNotebook(runtime="python", notebook_id=notebook_id, typed_bootstrap=True), actor=actor)
+        made = CreateNotebook(runtime="python", notebook_id=notebook_id, typed_bootstrap=True, client="runtimed")
+        self.begin(made, actor=actor)
         self.until(lambda: self.settled)
         return self
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -36,10 +37,13 @@ class Client:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd="/",
+            # As somebody does who has their tools use this daemon: the oldest client asks there for blobs.
+            env=os.environ | {"RUNTIMED_SOCKET_PATH": str(socket)},
         )
         self._waiting: dict[int, Future[Any]] = {}
         self._numbers = itertools.count()
         self.label = label
+        self.socket = socket
         assert self._process.stdout is not None
         self.verbs = frozenset(json.loads(self._process.stdout.readline())["verbs"])
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -30,9 +30,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    fast = metafunc.config.getoption("--pairs", "all") == "fast"
+    if "kind" in metafunc.fixturenames:
+        metafunc.parametrize("kind", (OURS, "2.9.0") if fast else (OURS, *DAEMONS), indirect=True)
     if "place" not in metafunc.fixturenames:
         return
-    fast = metafunc.config.getoption("--pairs", "all") == "fast"
     cases = [
         pytest.param(scenario, pair, id=f"{scenario.__name__}-{pair.client}-on-{pair.daemon}")
         for pair in (FAST if fast else PAIRS)

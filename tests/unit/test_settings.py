@@ -32,6 +32,13 @@ def test_the_command_line_beats_the_environment():
     assert (settings.uv_pool_size, settings.keep_alive_secs, settings.conda_pool_size) == (7, 2.5, 0)
 
 
+def test_the_api_version_that_nteracts_app_asks_for_can_be_said():
+    assert Settings.load(environ={}).daemon_api_version == 1
+    assert Settings.load(environ={"RUNTIMED_DAEMON_API_VERSION": "3"}).daemon_api_version == 3
+    with pytest.raises(InvalidRequest, match="RUNTIMED_DAEMON_API_VERSION"):
+        Settings.load(environ={"RUNTIMED_DAEMON_API_VERSION": "three"})
+
+
 def test_a_named_cache_folder_holds_everything(tmp_path: Path):
     settings = Settings.load({"cache_dir": tmp_path}, environ={})
 

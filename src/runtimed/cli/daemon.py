@@ -20,6 +20,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_
 
 Folder = Path | None
 Size = int | None
+API_VERSION = "What nteract's desktop app is told it talks to (1, which its releases up to 2.9.0 want)."
 WAITING_UV = "How many kernels of the default uv environment wait for whoever asks first (2; 0 turns it off)."
 
 
@@ -40,6 +41,7 @@ def run(
     blob_store_dir: Annotated[Folder, typer.Option(help="Keep large outputs here.")] = None,
     uv_pool_size: Annotated[Size, typer.Option(min=0, help=WAITING_UV)] = None,
     conda_pool_size: Annotated[Size, typer.Option(min=0, help="The same for conda (0).")] = None,
+    daemon_api_version: Annotated[Size, typer.Option(min=1, help=API_VERSION)] = None,
     detach: Annotated[bool, typer.Option(hidden=True)] = False,
     ready_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
@@ -54,6 +56,7 @@ def run(
                 "blob_dir": blob_store_dir,
                 "uv_pool_size": uv_pool_size,
                 "conda_pool_size": conda_pool_size,
+                "daemon_api_version": daemon_api_version,
                 "ready_fd": ready_fd,
             }
         )

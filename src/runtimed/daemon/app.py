@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import os
+import shutil
 import signal
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from runtimed.daemon.pools import PoolDocument
 from runtimed.daemon.rooms import Rooms
 from runtimed.daemon.server import Server, bind
 from runtimed.daemon.services import Services
+from runtimed.daemon.uploads import FOLDER
 from runtimed.daemon.warm import Warm
 from runtimed.kernels.orphans import sweep_orphans
 from runtimed.paths import check_bindable
@@ -46,6 +48,9 @@ def run(settings: Settings) -> int:
         places = (settings.cache_dir / "rooms", settings.lease_dir, settings.warm_dir)
         for orphan in [orphan for place in places for orphan in sweep_orphans(place)]:
             log.warning("ended kernel %d, which a daemon that is gone had left", orphan.pid)
+        # nteract's older clients read blobs from the disk, and look once, on entering a room, whether there is a place.
+        with contextlib.suppress(OSError):  # the first blob will say so
+            settings.blob_dir.mkdir(parents=True, exist_ok=True)
         listener = bind(settings.socket_path)
         try:
             asyncio.run(_serve(settings, listener))
@@ -61,6 +66,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     blobs = BlobStore(settings.blob_dir)
+    await asyncio.to_thread(shutil.rmtree, settings.cache_dir / FOLDER, ignore_errors=True)
     async with asyncio.TaskGroup() as tasks:
         pools, warm = PoolDocument(), Warm(settings)
         services = Services(settings, blobs, pools.document, warm, tasks)

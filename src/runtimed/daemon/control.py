@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from runtimed.daemon.environs import approved_of, explained
+from runtimed.daemon.projection import inspect, project
+from runtimed.daemon.recall import recall
 from runtimed.docs.crdt import ROOT, Document
 from runtimed.docs.replication import Replication
 from runtimed.environments.prepare import flush
@@ -59,8 +62,12 @@ class Control:
                 if host is not None:
                     await host.close()
                 return wire.NotebookShutdown(found=host is not None)
+            case wire.GetExecutionResult(execution_id=execution_id):
+                return wire.ExecutionResultRecord(record=await recall(self._rooms, execution_id))
             case wire.InspectNotebook(notebook_id=notebook_id):
-                return _inspect(self._find(notebook_id))
+                return inspect(await self._rooms.join(notebook_id))
+            case wire.GetNotebookProjection(notebook_id=notebook_id):
+                return self._project(notebook_id)
             case wire.ExportNotebook(notebook_id=notebook_id):
                 host = await self._rooms.join(notebook_id)
                 return wire.NotebookExport(ipynb=await host.saver.export())
@@ -76,6 +83,12 @@ class Control:
                 return wire.Flushed()
             case wire.ActiveEnvPaths():
                 return wire.ActiveEnvPathsList(paths=[])
+            case wire.Take():  # nobody is lent an environment: kernels are started here
+                return wire.Empty()
+            case wire.Return():
+                return wire.Returned()
+            case wire.GetRuntimeMetrics():
+                return self._metrics()
             case wire.Shutdown():
                 asyncio.get_running_loop().call_soon(self._stop)
                 return wire.ShuttingDown()
@@ -88,6 +101,12 @@ class Control:
             raise NotebookNotFound(f"No live room for {notebook}", hint="`runt notebooks` lists the live rooms")
         return host
 
+    def _project(self, notebook_id: str) -> wire.PoolResponse:
+        host = self._rooms.find(notebook_id)
+        if host is None:
+            return wire.NotebookProjectionUnavailable(notebook_id=notebook_id, failure={"kind": "room_not_found"})
+        return wire.NotebookProjection(projection=project(host))
+
     def _info(self) -> wire.DaemonInfo:
         settings = self._services.settings
         return wire.DaemonInfo(
@@ -97,8 +116,12 @@ class Control:
             pid=os.getpid(),
             started_at=self._services.started_at.isoformat(),
             blob_port=self._services.blob_port,
-            execution_store_dir=str(settings.cache_dir / "executions"),
         )
+
+    def _metrics(self) -> wire.RuntimeMetrics:
+        up = datetime.now(UTC) - self._services.started_at
+        tasks = len(asyncio.all_tasks())
+        return wire.RuntimeMetrics(uptime_us=int(up.total_seconds() * 1e6), num_workers=1, num_alive_tasks=tasks)
 
 
 class ControlReceiver:
@@ -193,26 +216,4 @@ def _room_info(host: RoomHost) -> wire.RoomInfo:
         notebook_path=host.room.path,
         state="active" if host.peer_count else "idle" if kernel else "inactive",
         name=record.name,
-    )
-
-
-def _inspect(host: RoomHost) -> wire.NotebookState:
-    notebook, runtime = host.room.documents.notebook, host.room.documents.runtime
-    cells = notebook.cells()
-    return wire.NotebookState(
-        notebook_id=host.notebook_id,
-        cells=[
-            wire.InspectedCell(
-                id=c.id,
-                cell_type=c.cell_type,
-                position=c.position,
-                source=c.source,
-                execution_count="null" if c.execution_count is None else str(c.execution_count),
-                metadata=c.metadata,
-            )
-            for c in cells
-        ],
-        outputs_by_cell={c.id: runtime.outputs(c.execution_id) for c in cells if c.execution_id},
-        source="live_room",
-        kernel_info=runtime.kernel(),
     )

@@ -20,13 +20,16 @@ from runtimed.store.atomic import refusals, write_atomic
 from runtimed.store.journal import Journal, Recovered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
+
+    from runtimed.docs.beginning import Beginning
 
 log = logging.getLogger(__name__)
 
 RECORD = "room.json"
 LOGS = ("notebook", "runtime", "comms")
+LISTED = "executions"  # the ids of the room's executions, one a line, as of when it last left the memory
 
 
 class RoomRecord(msgspec.Struct, kw_only=True):
@@ -54,6 +57,7 @@ class RoomFolder:
         self.is_new = True
         self.let_go = asyncio.Event()  # no log is open: another load may begin
         self.doubtful = False  # it was loaded anew: the disk may have refused a change
+        self.beginning: Beginning | None = None  # of a notebook that is made now
 
     @classmethod
     def read(cls, path: Path) -> RoomFolder | None:
@@ -96,6 +100,11 @@ class RoomFolder:
                 log.error("room %s, %s: %s", self.record.notebook_id, name, error)
         self.let_go.set()
 
+    def list_executions(self, execution_ids: Iterable[str]) -> None:
+        """So that nobody has to load the room to learn that it has not the one that is looked for."""
+        with refusals("list the room's executions", kept="they are found in its log all the same"):
+            write_atomic(self.path / LISTED, "\n".join(execution_ids).encode(), durable=False)
+
     def start_over(self) -> None:
         """Forget what was loaded of a file whose loading was cut short: nobody was let in to change it."""
         for path in self.path.iterdir():
@@ -117,9 +126,13 @@ class RoomFolder:
 
     def _documents(self, pool: Document) -> Documents:
         notebook_id = self.record.notebook_id
-        ephemeral = self.record.ephemeral
+
+        def made(actor: str) -> NotebookDoc:
+            ephemeral, beginning = self.record.ephemeral, self.beginning
+            return NotebookDoc.create(actor, notebook_id, ephemeral=ephemeral, beginning=beginning)
+
         return Documents(
-            NotebookDoc(self._document("notebook", lambda a: NotebookDoc.create(a, notebook_id, ephemeral=ephemeral))),
+            NotebookDoc(self._document("notebook", made)),
             RuntimeDoc(self._document("runtime", lambda a: RuntimeDoc.create(a, notebook_id))),
             CommsDoc(self._document("comms", CommsDoc.create)),
             CommentsDoc.create(_actor("comments"), notebook_id),
@@ -146,6 +159,11 @@ class RoomFolder:
             for note in found.notes:
                 log.warning("room %s, %s: %s", self.record.notebook_id, name, note)
             journal.forget_recovered()
+
+
+def changed_at(room: Path) -> int:
+    """When the log of the executions was last written to, in ns since the epoch; 0 where there is none."""
+    return max((path.stat().st_mtime_ns for path in room.glob("runtime.*")), default=0)
 
 
 def _build(found: Recovered, actor: str) -> Document:

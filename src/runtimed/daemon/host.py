@@ -250,6 +250,13 @@ class RoomHost:
         for name in tuple(self.folder.journals):
             self._compact_if_due(name)
         await asyncio.gather(*self._compacting.values())
+        await self._list_executions()
+
+    async def _list_executions(self) -> None:
+        try:
+            await asyncio.to_thread(self.folder.list_executions, self.room.documents.runtime.execution_ids())
+        except StorageError as error:
+            log.error("room %s: %s", self.notebook_id, error)
 
     # Effects
 
@@ -335,7 +342,7 @@ class RoomHost:
             case wire.Complete(code=code, cursor_pos=cursor_pos):
                 found = await self.runner.complete(code, cursor_pos)
                 return wire.CompletionResult(
-                    items=[wire.CompletionItem(label=match) for match in found.get("matches", [])],
+                    items=[wire.CompletionItem(label=match, source="kernel") for match in found.get("matches", [])],
                     cursor_start=found.get("cursor_start", cursor_pos),
                     cursor_end=found.get("cursor_end", cursor_pos),
                 )

@@ -5,17 +5,28 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from runtimed.daemon.cloning import clone
 from runtimed.daemon.services import new_id
-from runtimed.errors import RemoteProtocolError, RuntimedError
+from runtimed.daemon.uploads import FOLDER, Uploads
+from runtimed.errors import RemoteProtocolError
 from runtimed.room import events
 from runtimed.wire.blobs import PutBlob, decode_put_blob
 from runtimed.wire.frames import Frame, FrameType
-from runtimed.wire.requests import BlobStored, BlobUploadError, decode_request
+from runtimed.wire.requests import (
+    AbortBlobUpload,
+    CloneAsEphemeral,
+    CompleteBlobUpload,
+    CreateBlobUpload,
+    RequestEnvelope,
+    UploadRequest,
+    decode_request,
+)
 from runtimed.wire.sync import decode_sync
 
 if TYPE_CHECKING:
     from runtimed.daemon.host import RoomHost
     from runtimed.daemon.peer import Connection
+    from runtimed.daemon.rooms import Rooms
     from runtimed.wire.blobs import BlobHeader
 
 SYNC_FRAMES = frozenset(
@@ -38,12 +49,16 @@ class RoomReceiver:
 
     typed = True
 
-    def __init__(self, connection: Connection, host: RoomHost) -> None:
+    def __init__(self, connection: Connection, host: RoomHost, rooms: Rooms) -> None:
         self.peer_id = new_id()
         self._connection = connection
         self._host = host
+        self._rooms = rooms
         self._uploads = 0
         self._waiting: list[Frame] | None = None  # until the file behind the notebook is loaded
+        self._turn = asyncio.Lock()  # parts of uploads are taken one after the other
+        services = host.services
+        self._blobs = Uploads(services.blobs, services.settings.cache_dir / FOLDER)
 
     def received(self, frames: list[Frame]) -> None:
         if self._waiting is not None:
@@ -65,6 +80,8 @@ class RoomReceiver:
 
     def lost(self) -> None:
         self._host.leave(self.peer_id)
+        if self._blobs.unfinished:
+            self._host.services.start(self._give_up_uploads())
 
     def _wait(self, frames: list[Frame]) -> None:
         """What a peer asks for or changes has its turn when the notebook is all there; it is not read meanwhile."""
@@ -86,7 +103,7 @@ class RoomReceiver:
         if kind in SYNC_FRAMES:
             self._host.handle(events.Synced(self.peer_id, kind, payload))
         elif kind == FrameType.REQUEST:
-            self._host.handle(events.Requested(self.peer_id, decode_request(payload)))
+            self._requested(decode_request(payload))
         elif kind == FrameType.PRESENCE:
             self._host.handle(events.PresenceSent(self.peer_id, payload, self._connection.heard_at))
         elif kind == FrameType.PUT_BLOB:
@@ -94,6 +111,18 @@ class RoomReceiver:
         elif kind in (FrameType.RESPONSE, FrameType.BROADCAST, FrameType.SESSION_CONTROL):
             raise RemoteProtocolError(f"a {FrameType(kind).name} frame, which only daemons send")
         # Other types are newer than we are: skipped (PROTOCOL §2).
+
+    def _requested(self, envelope: RequestEnvelope) -> None:
+        match envelope.request:
+            case CreateBlobUpload() | CompleteBlobUpload() | AbortBlobUpload() as request:
+                self._host.services.start(self._ask_uploads(envelope.id, request))
+            case CloneAsEphemeral(source_notebook_id=source):
+                self._host.services.start(self._clone(envelope.id, source))
+            case _:
+                self._host.handle(events.Requested(self.peer_id, envelope))
+
+    async def _clone(self, request_id: str, source: str) -> None:
+        self._host.tell(events.Answered(self.peer_id, request_id, await clone(self._rooms, source)))
 
     async def _uploaded(self, header: BlobHeader, data: memoryview) -> None:
         """One upload; with UPLOADS_MAX of them under way the peer is not read."""
@@ -108,21 +137,21 @@ class RoomReceiver:
                 self._connection.release()
 
     async def _put_blob(self, header: BlobHeader, data: memoryview) -> None:
-        answer: BlobStored | BlobUploadError
-        if not isinstance(header, PutBlob):
-            answer = BlobUploadError(reason={"kind": "unknown_upload"})
+        if isinstance(header, PutBlob):
+            answer = await asyncio.to_thread(self._blobs.put, header, bytes(data))
         else:
-            answer = await asyncio.to_thread(self._store, header, bytes(data))
+            async with self._turn:
+                answer = await asyncio.to_thread(self._blobs.put, header, bytes(data))
         self._host.tell(events.Answered(self.peer_id, header.id, answer))
 
-    def _store(self, header: PutBlob, data: bytes) -> BlobStored | BlobUploadError:
-        try:
-            digest = self._host.services.blobs.put_upload(data, header.media_type)
-        except RuntimedError as error:
-            return BlobUploadError(reason={"kind": error.code, "message": str(error)})
-        if header.sha256 and header.sha256 != digest:
-            return BlobUploadError(reason={"kind": "hash_mismatch"})
-        return BlobStored(hash=digest, size=len(data), media_type=header.media_type)
+    async def _ask_uploads(self, request_id: str, request: UploadRequest) -> None:
+        async with self._turn:
+            answer = await asyncio.to_thread(self._blobs.ask, request)
+        self._host.tell(events.Answered(self.peer_id, request_id, answer))
+
+    async def _give_up_uploads(self) -> None:
+        async with self._turn:
+            await asyncio.to_thread(self._blobs.close)
 
 
 def _alters(frame: Frame) -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runtimed.daemon.services import Services
+    from runtimed.docs.beginning import Beginning
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class Rooms:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._leaving: WeakValueDictionary[str, RoomFolder] = WeakValueDictionary()
         self._closed = False
-        self._folder = services.settings.cache_dir / "rooms"
+        self.folder = services.settings.cache_dir / "rooms"
         self._paths = services.settings.cache_dir / "paths"
 
     def __iter__(self) -> Iterator[RoomHost]:
@@ -57,16 +58,22 @@ class Rooms:
         return self._live.get(notebook_id)
 
     async def create(
-        self, *, notebook_id: str | None, name: str | None, working_dir: str | None, ephemeral: bool
+        self,
+        *,
+        notebook_id: str | None,
+        name: str | None,
+        working_dir: str | None,
+        ephemeral: bool,
+        beginning: Beginning | None = None,
     ) -> RoomHost:
-        """The room of this id, made if there was none."""
+        """The room of this id, made if there was none; only then it begins as ``beginning`` says."""
         record = RoomRecord(
             notebook_id=notebook_id or str(uuid.uuid4()),
             working_dir=working_dir or str(Path.home()),
             name=name,
             ephemeral=ephemeral,
         )
-        return await self._enter(record.notebook_id, record)
+        return await self._enter(record.notebook_id, record, beginning)
 
     async def join(self, text: str) -> RoomHost:
         """The room of this id or name.
@@ -112,18 +119,19 @@ class Rooms:
             if isinstance(error, Exception):
                 log.error("a room could not be closed in order", exc_info=error)
 
-    async def _enter(self, notebook_id: str, record: RoomRecord | None) -> RoomHost:
+    async def _enter(self, notebook_id: str, record: RoomRecord | None, beginning: Beginning | None = None) -> RoomHost:
         turn = self._turns.setdefault(notebook_id, asyncio.Lock())
         async with turn:
-            host = self._live.get(notebook_id) or await self._revive(notebook_id, record)
+            host = self._live.get(notebook_id) or await self._revive(notebook_id, record, beginning)
             if host.folder.doubtful:
                 await asyncio.to_thread(host.folder.check_writable)
             return host
 
-    async def _revive(self, notebook_id: str, record: RoomRecord | None) -> RoomHost:
+    async def _revive(self, notebook_id: str, record: RoomRecord | None, beginning: Beginning | None) -> RoomHost:
         if (leaving := self._leaving.get(notebook_id)) is not None:
             await leaving.let_go.wait()
         folder = await asyncio.to_thread(self._take, notebook_id, record)
+        folder.beginning = beginning
         if self._closed:
             raise DaemonError("The daemon is about to end", hint="connect again: that starts the next one")
         host = RoomHost(self._services, self, folder, self._forget)
@@ -147,7 +155,7 @@ class Rooms:
                 await asyncio.to_thread(host.folder.remove)
 
     def _take(self, notebook_id: str, record: RoomRecord | None) -> RoomFolder:
-        path = self._folder / notebook_id
+        path = self.folder / notebook_id
         known = RoomFolder.read(path)
         if known is not None:
             if known.record.path is not None and not known.record.loaded:
@@ -169,7 +177,7 @@ class Rooms:
             self._services.start(_swept(host.folder))
 
     def _is_kept(self, path: Path) -> bool:
-        return path.exists() or (self._folder / self._id_of(path)).exists()
+        return path.exists() or (self.folder / self._id_of(path)).exists()
 
     def _id_of(self, path: Path) -> str:
         """A path keeps its room's id for ever: an id of its own, or the one of the room that was saved there."""

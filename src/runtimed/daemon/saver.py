@@ -224,6 +224,8 @@ class Saver:
         path = asked or self._host.room.path
         if path is None:
             raise InvalidRequest("This notebook has no file yet", hint="give a path that ends in .ipynb")
+        if not Path(path).is_absolute():
+            raise InvalidRequest(f"{path} is a relative path, and means another file here", hint="give it in full")
         return Path(path)
 
     async def _write(self, path: Path) -> wire.Response:

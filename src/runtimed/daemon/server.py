@@ -14,7 +14,8 @@ import msgspec
 from runtimed.daemon.control import ControlReceiver, SettingsReceiver
 from runtimed.daemon.peer import Connection
 from runtimed.daemon.receiver import RoomReceiver
-from runtimed.daemon.services import principal
+from runtimed.daemon.services import new_id, principal
+from runtimed.docs.beginning import beginning_of
 from runtimed.errors import DaemonError, InternalError, InvalidRequest, RuntimedError
 from runtimed.paths import notebook_id_of
 from runtimed.wire import handshake as wire
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from runtimed.daemon.leases import Leases
     from runtimed.daemon.rooms import Rooms
     from runtimed.daemon.services import Services
+    from runtimed.docs.beginning import Beginning
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +102,7 @@ class Server:
             return
         if connection.closed:
             return
-        peer = RoomReceiver(connection, host)
+        peer = RoomReceiver(connection, host, self._rooms)
         label = f"{self._principal}/{handshake.operator or f'peer:{peer.peer_id[:8]}'}"
         connection.send(_bootstrap(handshake, self._welcome(handshake, host, label)))
         host.join(peer.peer_id, label, connection)
@@ -120,6 +122,7 @@ class Server:
                     name=name,
                     working_dir=handshake.working_dir,
                     ephemeral=bool(handshake.ephemeral),
+                    beginning=_beginning(handshake),
                 )
 
     def _welcome(self, handshake: wire.RoomHandshake, host: RoomHost, label: str) -> wire.Control:
@@ -127,7 +130,7 @@ class Server:
             "protocol_version": 4,
             "daemon_version": self._services.settings.daemon_version,
             "put_blob": wire.PutBlobSupport(
-                version=1, single_frame_max=32 << 20, multipart=False, ephemeral_supported=True
+                version=1, single_frame_max=32 << 20, multipart=True, ephemeral_supported=True
             ),
             "notebook_sync_receipt": True,
             "actor_label": label,
@@ -156,6 +159,15 @@ def _named(handshake: wire.CreateNotebook) -> tuple[str | None, str | None]:
     if reference.notebook_id is None:
         raise InvalidRequest(f"{handshake.notebook_id!r} is a path, not a notebook id", hint="open it as a file")
     return reference.notebook_id, handshake.name or reference.name
+
+
+def _beginning(handshake: wire.CreateNotebook) -> Beginning | None:
+    """Our own clients make an empty notebook, and what it is for shows when they start its kernel."""
+    if handshake.client is not None:
+        return None
+    return beginning_of(
+        handshake.runtime, handshake.package_manager, handshake.dependencies, env_id=new_id(), cell_id=new_id()
+    )
 
 
 def _refuse(connection: Connection, handshake: wire.RoomHandshake, error: RuntimedError) -> None:

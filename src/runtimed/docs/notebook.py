@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from runtimed.docs import metadata as rules
+from runtimed.docs import positions
 from runtimed.docs.cellindex import CELLS, POSITION, CellIndex
 from runtimed.docs.crdt import ROOT, Document
 from runtimed.docs.declared import declared_in
@@ -26,6 +27,7 @@ from runtimed.errors import CellNotFound, InvalidRequest, LocalProtocolError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from runtimed.docs.beginning import Beginning
     from runtimed.docs.crdt import Obj, Transaction
     from runtimed.docs.declared import Declared
     from runtimed.docs.values import Reader
@@ -59,12 +61,22 @@ class NotebookDoc:
         self._index = CellIndex(document)
 
     @classmethod
-    def create(cls, actor: str, notebook_id: str, *, ephemeral: bool = False) -> NotebookDoc:
-        """A new notebook of no cells, grown from the frozen genesis."""
+    def create(
+        cls, actor: str, notebook_id: str, *, ephemeral: bool = False, beginning: Beginning | None = None
+    ) -> NotebookDoc:
+        """A new notebook, grown from the frozen genesis; without a ``beginning`` it is empty."""
         document = Document.from_changes([notebook_genesis()], actor=actor)
         notebook = cls(document)
         document.commit(lambda tx: notebook._introduce(tx, notebook_id, ephemeral=ephemeral))
+        if beginning is not None:
+            document.commit(lambda tx: notebook._begin(tx, beginning))
         return notebook
+
+    def _begin(self, tx: Transaction, beginning: Beginning) -> None:
+        for key, value in beginning.metadata.items():
+            self.set_metadata_value(tx, key, value)
+        if beginning.cell_id is not None:
+            self.add_cell(tx, beginning.cell_id, "code", "", positions.first())
 
     def _introduce(self, tx: Transaction, notebook_id: str, *, ephemeral: bool) -> None:
         tx.put(ROOT, "notebook_id", notebook_id)

@@ -97,6 +97,12 @@ class RuntimeDoc:
     def kernel(self) -> dict[str, Any]:
         return self._root_dict("kernel")
 
+    def env(self) -> dict[str, Any]:
+        return self._root_dict("env")
+
+    def trust(self) -> dict[str, Any]:
+        return self._root_dict("trust")
+
     @property
     def lifecycle(self) -> str:
         return as_str(self._member("kernel", "lifecycle"), "NotStarted")
@@ -120,6 +126,10 @@ class RuntimeDoc:
 
     def came_with_file(self) -> frozenset[str]:
         return frozenset(as_strings(self.document, self._member("trust", "came_with_file")))
+
+    def packages(self) -> list[str]:
+        """What the kernel's environment was asked to have."""
+        return as_strings(self.document, self._member("env", "prewarmed_packages"))
 
     def env_decision(self) -> dict[str, Any]:
         found = self._member("env", "decision")

@@ -6,6 +6,7 @@ The way of an execution is short: ``execute`` signs and sends at once, what come
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import uuid
 from dataclasses import dataclass
@@ -156,11 +157,11 @@ class Kernel:
         return await self._alive().ask("shell", "complete_request", {"code": code, "cursor_pos": cursor_pos}, ASK_S)
 
     async def history(self, pattern: str | None, n: int, *, unique: bool) -> list[tuple[int, int, str]]:
-        """Session, line and source of what was run, the latest last; ``pattern`` is a glob or a part."""
+        """Session, line and source of what was run, the latest last; of those with ``pattern`` in them, if given."""
         content: dict[str, Any] = {"output": False, "raw": True, "n": n, "hist_access_type": "tail"}
         if pattern:
-            glob = pattern if set(pattern) & set("*?") else f"*{pattern}*"
-            content |= {"hist_access_type": "search", "pattern": glob, "unique": unique}
+            literal = re.sub(r"[*?\[]", r"[\g<0>]", pattern)  # kernels take a glob
+            content |= {"hist_access_type": "search", "pattern": f"*{literal}*", "unique": unique}
         reply = await self._alive().ask("shell", "history_request", content, ASK_S)
         return [(int(session), int(line), str(source)) for session, line, source in reply.get("history", ())]
 

@@ -90,13 +90,22 @@ class Requests:
                 self._peers.answer(address, wire.DocBytes(bytes=list(self._documents.notebook.document.save())))
             case wire.ApproveTrust(observed_heads=observed) if observed is not None and self._is_outdated(observed):
                 self._peers.answer(address, wire.GuardRejected(reason="the dependencies have changed since"))
+            case wire.ApproveTrust() if "/agent:" in by and not self._came_with_file():
+                # nteract's Python client says so behind every package that it adds: those are its own wish.
+                self._peers.answer(address, wire.Ok())
             case wire.ApproveTrust():
                 return [self._approval(address, by, None)]
             case wire.ApproveProjectEnvironment(project_file_path=path):
                 return [self._approval(address, by, path)]
+            case wire.SyncEnvironment(guard=guard):
+                self._peers.answer(address, self._in_sync(guard))
             case other:
                 self._peers.answer(address, _not_available(other))
         return []
+
+    def _came_with_file(self) -> frozenset[str]:
+        """What the notebook asks for that nobody here has wished."""
+        return requirements_in(declared_by(self._documents.notebook)) & self._documents.runtime.came_with_file()
 
     def _approval(self, address: tuple[str, str], by: str, project_file: str | None) -> ApproveTrust:
         """A person's client may approve for the person in front of it; an agent only reads what came with a file."""
@@ -113,6 +122,19 @@ class Requests:
         notebook = self._documents.notebook
         seen = NotebookDoc(notebook.document.fork_at([bytes.fromhex(head) for head in observed], "runtimed:seen"))
         return requirements_in(declared_by(seen)) != requirements_in(declared_by(notebook))
+
+    def _in_sync(self, guard: wire.DependencyGuard | None) -> wire.Response:
+        """A kernel keeps the packages it was started with: what is missing comes with a restart."""
+        if guard is not None and self._is_outdated(guard.observed_heads):
+            return wire.GuardRejected(reason="the dependencies have changed since")
+        if self._executions.kernel != "running":
+            return wire.NoKernel()
+        has = self._documents.runtime.packages()
+        wanted = {tagged.partition(" ")[2] for tagged in requirements_in(declared_by(self._documents.notebook))}
+        if missing := sorted(wanted.difference(has)):
+            error = f"The kernel was started without {', '.join(missing)}; restart it, and it has what is asked for"
+            return wire.SyncEnvironmentFailed(error=error, needs_restart=True)
+        return wire.SyncEnvironmentComplete(synced_packages=[])
 
     def _is_guess(self, request: wire.ExecuteCellGuarded | wire.RunAllCellsGuarded) -> bool:
         """Whether its sender acts on something it cannot have seen here."""

@@ -169,6 +169,8 @@ class AbortBlobUpload(_Request, frozen=True, tag="abort_blob_upload"):
     upload_id: str
 
 
+UploadRequest = CreateBlobUpload | CompleteBlobUpload | AbortBlobUpload
+
 Request = (
     LaunchKernel
     | ShutdownKernel

@@ -142,6 +142,14 @@ class Nteract(Driver):
             "queued": [entry.execution_id for entry in queue.queued],
         }
 
+    async def do_view(self, seat: Any) -> dict[str, Any]:
+        view = seat.execution_view
+        told = {upsert.execution_id: upsert.snapshot for upsert in view.execution_upserts}
+        return {
+            "cells": {change.cell_id: change.execution_id for change in view.cell_pointer_changes},
+            "executions": {key: {"status": e.status, "outputs": list(e.output_ids)} for key, e in told.items()},
+        }
+
     async def do_complete(self, seat: Any, code: str, at: int) -> dict[str, Any]:
         found = await seat._session.complete(code, at)
         return {"labels": [item.label for item in found.items], "start": found.cursor_start, "end": found.cursor_end}

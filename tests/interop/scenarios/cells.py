@@ -65,7 +65,7 @@ def deletes_a_cell(place: Place) -> None:
     seat = place.room()
     other = place.second(seat)
     gone, kept = seat.add(source="gone"), seat.add(source="kept")
-    other.sees(lambda seat: len(seat.sources()) >= 2 and seat.cell(gone))
+    other.sees(lambda seat: seat.cell(gone) and seat.cell(kept))
 
     seat.delete(cell=gone)
 

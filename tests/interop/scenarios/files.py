@@ -91,3 +91,27 @@ def a_notebook_that_never_was_is_refused_in_words(place: Place) -> None:
     words = "Disconnected" if place.pair.client == "2.5.1" else unknown  # that one has no words for it
     with pytest.raises(Failed, match=words):
         place.client.enter("join", notebook=unknown)
+
+
+@scenario()
+def a_file_that_is_not_there_yet_is_made_by_the_first_save(place: Place) -> None:
+    path = place.folder / "new.ipynb"
+    seat = place.client.enter("open", path=str(path))
+    seat.add(source="x = 1")
+
+    assert seat.save() == str(path)
+
+    assert nbformat.read(path, as_version=4).cells[-1].source == "x = 1"
+
+
+@scenario()
+def no_two_rooms_save_into_one_file(place: Place) -> None:
+    path = str(place.folder / "taken.ipynb")
+    one, other = place.room(), place.room()
+    one.add(source="mine = 1")
+    one.save(path=path)
+
+    with pytest.raises(Failed):
+        other.save(path=path)
+
+    assert nbformat.read(path, as_version=4).cells[-1].source == "mine = 1"

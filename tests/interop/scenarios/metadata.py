@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import json
 
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook
+
 from interop.clients import Failed
-from interop.matrix import Place, scenario
+from interop.matrix import Difference, Place, scenario
+
+AGENTS_APPROVE_NOTHING = Difference(
+    "an agent cannot approve packages",
+    "What came with a file is installed when a person says so; nteract's daemon takes anybody's word for that.",
+)
+
+PACKAGES_COME_WITH_A_START = Difference(
+    "a running kernel keeps the packages it was started with",
+    "Environments are shared by content and never changed; a restart brings what is missing, and the answer says so.",
+)
 
 
 @scenario()
@@ -33,26 +46,42 @@ def keeps_a_list_of_packages(place: Place) -> None:
 
 
 @scenario("approve", "add_dependencies")
-def a_person_approves_packages(place: Place) -> None:
+def whoever_adds_packages_wishes_for_them(place: Place) -> None:
     seat = place.room()
     seat.add_dependencies(packages=["six"])
 
     seat.approve()
 
+    assert "six" in seat.dependencies()
 
-@scenario("sync_environment", "add_dependencies", quick=False)
-def installs_packages_into_a_running_kernel(place: Place) -> None:
-    seat = place.room()
-    seat.runs("0")
-    seat.add_dependencies(packages=["six"])
+
+@scenario("approve")
+def packages_that_came_with_a_file_wait_for_a_person(place: Place) -> None:
+    """Nteract's Python client is an agent by its own words (the operator in its label)."""
+    notebook = new_notebook(cells=[new_code_cell("0")], metadata={"runt": {"uv": {"dependencies": ["six"]}}})
+    path = place.folder / "given.ipynb"
+    nbformat.write(notebook, path)
+    seat = place.client.enter("open", path=str(path))
+
     try:
         seat.approve()
-        done = seat.sync_environment()
-    except Failed as error:  # said in words
-        assert str(error)
-        return
+        refused = ""
+    except Failed as error:
+        refused = str(error)
 
-    assert done["success"] is False or seat.runs("import six; print('in')")["stdout"] == "in\n"
+    place.differs(AGENTS_APPROVE_NOTHING, ours="An agent cannot approve" in refused, theirs=not refused)
+
+
+@scenario("sync_environment", "add_dependencies", quick=False)
+def says_what_a_running_kernel_lacks(place: Place) -> None:
+    seat = place.room()
+    seat.runs("0")
+    assert seat.sync_environment()["success"] is True
+    seat.add_dependencies(packages=["six"])
+
+    done = seat.sync_environment()
+
+    place.differs(PACKAGES_COME_WITH_A_START, ours="six" in (done["error"] or ""), theirs=done["success"])
 
 
 @scenario()
@@ -64,3 +93,23 @@ def keeps_the_metadata_of_a_file(place: Place) -> None:
     known = json.loads(seat.get_metadata(key="notebook_metadata") or "{}")
 
     assert known["kernelspec"]["name"] == "python3"
+
+
+@scenario("dependencies")
+def a_notebook_has_the_packages_it_was_made_with(place: Place) -> None:
+    seat = place.client.enter("create", working_dir=str(place.folder), dependencies=["ipykernel", "six"])
+
+    assert seat.dependencies() == ["ipykernel", "six"]
+    result = seat.runs("import six; print(six.__name__)")
+
+    assert result["stdout"] == "six\n" and seat.kernel()["source"] == "uv:inline"
+
+
+@scenario("kernelspec")
+def says_which_kernel_it_is_for(place: Place) -> None:
+    seat = place.room()
+    seat.runs("0")
+
+    spec = seat.sees(lambda seat: seat.kernelspec())
+
+    assert spec["name"] == "python3" and seat.kernel()["language"] == "python"
