@@ -12,8 +12,9 @@ from runtimed.environments.condabuild import asked_of
 from runtimed.environments.condaspec import expand_channels
 from runtimed.environments.consent import Subject, plain_name
 from runtimed.environments.indexes import index_settings
-from runtimed.environments.layers import digest
+from runtimed.environments.layers import LayerStore, digest
 from runtimed.environments.pyproject import lock_path, read_pyproject
+from runtimed.environments.uv import Uv
 from runtimed.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _judged(order: Order, file: ProjectFile, lock: Path) -> tuple[tuple[str, ...
         return spec.names, [*_channels(order, spec.channels), *_odd(spec.names), *locked]
     tables = read_pyproject(file.path)
     packages = (*tables.get("project", {}).get("dependencies", ()), *_groups(tables))
-    return packages, list(_objections(tables, packages, lock))
+    return packages, list(_objections(tables, packages, lock, LayerStore(order.store).cache))
 
 
 def _channels(order: Order, named: Collection[str]) -> Iterator[str]:
@@ -108,7 +109,7 @@ def _groups(tables: dict[str, Any]) -> Iterator[str]:
         yield from (entry for entry in group if isinstance(entry, str))
 
 
-def _objections(tables: dict[str, Any], packages: Collection[str], lock: Path) -> Iterator[str]:
+def _objections(tables: dict[str, Any], packages: Collection[str], lock: Path, cache: Path) -> Iterator[str]:
     settings = tables.get("tool", {}).get("uv", {})
     if "build-system" in tables and settings.get("package") is not False:
         yield "the project itself is built, which runs its code"
@@ -117,26 +118,17 @@ def _objections(tables: dict[str, Any], packages: Collection[str], lock: Path) -
             yield f"[tool.uv] {key} takes packages from elsewhere"
     yield from _odd(packages)
     if lock.exists():
-        yield from _objections_to_lock(lock)
+        yield from _objections_to_lock(lock, cache)
 
 
-def _objections_to_lock(lock: Path) -> Iterator[str]:
+def _objections_to_lock(lock: Path, cache: Path) -> Iterator[str]:
     try:
         packages = tomllib.loads(lock.read_text("utf-8")).get("package", [])
         registries = {entry["source"].get("registry") for entry in packages if "virtual" not in entry["source"]}
     except (OSError, ValueError, KeyError, AttributeError) as exc:
         raise InvalidRequest(f"{lock} cannot be read: {exc}", hint="make it anew: uv lock") from exc
-    if elsewhere := registries - _registries():
+    if elsewhere := registries - Uv.locate(cache).indexes():
         yield f"{lock.name} takes packages from {', '.join(sorted(str(place) for place in elsewhere))}"
-
-
-def _registries() -> set[str | None]:
-    """The indexes that a lock may name: those of the user's own configuration, as uv writes them down."""
-    variables = os.environ | dict(index_settings(os.environ, Path.home()).variables)
-    named = [variables.get(name, "") for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL")]
-    found: set[str | None] = {url for entry in named for url in entry.split()}
-    links = variables.get("UV_FIND_LINKS", "").split(",")
-    return found | {link for link in links if link} | (set() if any(named[:2]) else {"https://pypi.org/simple"})
 
 
 def _indexes() -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 from collections import deque
 from dataclasses import dataclass
@@ -75,6 +78,24 @@ class Uv:
         inherited = {name: value for name, value in os.environ.items() if name not in _DROPPED}
         return inherited | dict(self.settings.variables) | own
 
+    def indexes(self) -> frozenset[str]:
+        """Where the user's configuration takes packages from, as a uv.lock writes it. For a thread."""
+        arguments = [
+            "-q",
+            "--offline",
+            "--no-header",
+            "--emit-index-url",
+            "--emit-find-links",
+            "-p",
+            sys.executable,
+            "-",
+        ]
+        argv = [self.binary, "pip", "compile", *arguments, *self.settings.arguments]
+        asked = subprocess.run(argv, env=self.environ(), cwd="/", input="", capture_output=True, text=True, check=False)
+        if asked.returncode:
+            raise classify(asked.stderr)
+        return frozenset(_without_login(line.partition(" ")[2]) for line in asked.stdout.splitlines() if line)
+
     async def resolve(
         self,
         packages: Iterable[str],
@@ -142,6 +163,10 @@ class Uv:
     ) -> str:
         argv = [self.binary, "pip", *arguments, *self.settings.arguments]
         return await run(argv, env=self.environ(), cwd=cwd or self.cache.parent, stdin=stdin, told=told)
+
+
+def _without_login(place: str) -> str:
+    return re.sub(r"//[^/@]*@", "//", place)
 
 
 def _write_down(lines: Iterable[str]) -> Path:

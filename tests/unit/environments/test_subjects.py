@@ -83,7 +83,7 @@ def test_what_a_project_builds_or_takes_from_elsewhere_is_for_a_person(tmp_path:
 
 
 def test_a_lock_may_only_name_the_configured_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://mine/simple")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://me:secret@mine/simple")  # a lock holds no login
     text = "[project]\nname='p'\nversion='1'\ndependencies=['polars']\n"
     lock = "[[package]]\nname='polars'\nversion='1'\nsource={registry='https://mine/simple'}\n"
     (tmp_path / "uv.lock").write_text(lock)
