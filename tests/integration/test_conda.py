@@ -127,6 +127,15 @@ async def test_what_is_known_needs_neither_channel_nor_time(build: Build) -> Non
     assert again.layers == first.layers
 
 
+async def test_a_default_package_that_is_misspelt_is_left_out_and_named(build: Build) -> None:
+    environment = await build("conda:prewarmed", packages=["gretting", "greeting"])
+
+    assert environment.packages == ("greeting",)
+    assert environment.shortfall is not None
+    assert (environment.shortfall.package, environment.shortfall.kind) == ("gretting", "invalid_package")
+    assert await said(environment, WHICH) == "2.0"
+
+
 async def test_inline_dependencies_come_from_the_notebooks_metadata(build: Build, kernel_of: Any) -> None:
     declared = declared_in({"runt": {"conda": {"dependencies": ["greeting<2"], "python": "3"}}})
     environment = await build("conda:inline", declared=declared)

@@ -9,16 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from typing import TYPE_CHECKING
 
 from runtimed.daemon.lines import Line
 from runtimed.daemon.pools import KINDS
+from runtimed.environments.builders import finder_of
 from runtimed.environments.defaults import find_default_layer, known_default_layer
-from runtimed.environments.environment import base_python
 from runtimed.environments.holds import Hold
-from runtimed.environments.layers import LayerStore
-from runtimed.environments.thin import variables
 from runtimed.errors import RuntimedError
 from runtimed.kernels.kernelspec import kernel_environ
 from runtimed.kernels.reserve import CAN_FORK, Reserve
@@ -27,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from runtimed.environments.defaults import Finder
     from runtimed.environments.environment import Environment
     from runtimed.environments.layers import Layer
     from runtimed.settings import Settings
@@ -175,23 +173,31 @@ class Warm:
     async def _find(self, line: Line) -> None:
         """The default packages are looked for again: all was flushed, or the time has come to try one that failed."""
         generation = line.generation
-        packages, store = self._settings.uv_default_packages, LayerStore(self._settings.env_dir)
-        _, layer, shortfall = await find_default_layer(
-            packages, python=base_python(), store=store, progress=lambda _: None
-        )
+        finder = await self._finder(line)
+        _, layer, shortfall = await find_default_layer(finder, lambda _: None)
+        born = await _own_birth(finder, layer)
         if line.generation == generation:
-            line.use(layer, _own_birth(layer), shortfall, self._due.set)
+            line.use(layer, born, shortfall, self._due.set)
 
     async def _recall(self) -> None:
-        line = self._lines["uv"]
-        store = LayerStore(self._settings.env_dir)
-        packages = self._settings.uv_default_packages
-        layer = await asyncio.to_thread(lambda: known_default_layer(packages, python=base_python(), store=store))
+        for line in self._lines.values():
+            if line.size and line.layer is None:
+                await self._recall_line(line)
+
+    async def _recall_line(self, line: Line) -> None:
+        finder = await self._finder(line)
+        layer = await asyncio.to_thread(known_default_layer, finder)
         if layer is None:
-            log.debug("the default environment is not there yet: it is made when a kernel asks for it")
-        elif line.size and line.layer is None:
-            line.use(layer, _own_birth(layer), None, self._due.set)
+            log.debug("a default environment is not there yet: it is made when a kernel asks for it")
+            return
+        born = await _own_birth(finder, layer)
+        if line.layer is None:
+            line.use(layer, born, None, self._due.set)
             self._due.set()
+
+    async def _finder(self, line: Line) -> Finder:
+        kind = next(kind for kind, known in self._lines.items() if known is line)
+        return await asyncio.to_thread(finder_of, kind, self._settings)
 
     async def _leave_layers(self) -> None:
         """What waits in a layer that no line has any more is nobody's."""
@@ -231,5 +237,5 @@ def _born_with(env: Mapping[str, str], layer: Layer) -> dict[str, str]:
     return kernel_environ({**env, "VIRTUAL_ENV": str(layer.path)})
 
 
-def _own_birth(layer: Layer) -> dict[str, str]:
-    return kernel_environ(variables(layer, layer.path, os.environ.get("PATH", "")))
+async def _own_birth(finder: Finder, layer: Layer) -> dict[str, str]:
+    return kernel_environ(await finder.environ(layer))

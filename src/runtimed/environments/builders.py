@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 
 from runtimed.environments.deno import build_deno
 from runtimed.environments.environment import Environment
-from runtimed.environments.packages import build_inline, build_pep723, build_prewarmed
+from runtimed.environments.layers import LayerStore
+from runtimed.environments.packages import UvFinder, build_inline, build_pep723, build_prewarmed
 from runtimed.environments.pyproject import build_pyproject
 from runtimed.environments.sources import KERNELSPEC
 from runtimed.errors import NotAvailable
 
 if TYPE_CHECKING:
+    from runtimed.environments.defaults import Finder
     from runtimed.environments.environment import Builder, Order
+    from runtimed.settings import Settings
 
-__all__ = ["builder_of"]
+__all__ = ["builder_of", "finder_of"]
 
 
 async def _installed(order: Order) -> Environment:
@@ -45,6 +48,15 @@ BUILDERS: dict[str, Builder] = {
     "deno": build_deno,
     KERNELSPEC: _installed,
 }
+
+
+def finder_of(kind: str, settings: Settings) -> Finder:
+    """Of the default packages of uv or conda. For a thread."""
+    if kind == "uv":
+        return UvFinder(settings.uv_default_packages, LayerStore(settings.env_dir))
+    from runtimed.environments.condadefaults import conda_finder  # as above
+
+    return conda_finder(settings)
 
 
 def builder_of(source: str) -> Builder:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Records = Sequence[RepoDataRecord]
 
-__all__ = ["FAILED", "Conda", "check_spec", "classify", "fingerprint", "is_here", "pins", "subdir"]
+__all__ = ["FAILED", "Conda", "check_spec", "classify", "fingerprint", "is_here", "pins"]
 
 SOLVE_WITHIN = datetime.timedelta(minutes=5)
 INSTALL_WITHIN = 900.0  # seconds
@@ -41,11 +41,6 @@ FAILED = (
 )  # fmt: skip
 _NETWORK = ("error sending request", "client error (connect)", "dns error", "timed out", "connection", "status code 5")
 _SPACE = ("no space left", "disk quota")
-
-
-def subdir() -> str:
-    """conda's name of this platform, such as linux-64."""
-    return str(rattler.Subdir.current())
 
 
 def check_spec(spec: str) -> None:

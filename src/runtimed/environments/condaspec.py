@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import platform
 import re
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import yaml
 
 from runtimed.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from yaml import YAMLError
+
     from runtimed.docs.declared import Inline
 
-__all__ = ["CondaSpec", "expand_channels", "inline_spec", "package_name", "read_environment_yml"]
+__all__ = ["CondaSpec", "expand_channels", "inline_spec", "package_name", "read_environment_yml", "subdir"]
 
 # What conda means by `defaults` (docs.conda.io, "default_channels"); a name alone would be looked for elsewhere.
 DEFAULTS = ("https://repo.anaconda.com/pkgs/main", "https://repo.anaconda.com/pkgs/r")
@@ -47,6 +49,14 @@ def package_name(spec: str) -> str:
     """The name in a match spec, as conda compares it; "" where there is none."""
     match = _NAME.match(spec.strip())
     return match["name"].lower() if match else ""
+
+
+def subdir() -> str:
+    """conda's name of this platform, such as linux-64."""
+    machine = platform.machine().lower()
+    if sys.platform == "darwin":
+        return "osx-arm64" if machine == "arm64" else "osx-64"
+    return f"linux-{'64' if machine in ('x86_64', 'amd64') else machine}"
 
 
 def expand_channels(named: Iterable[str], default: Sequence[str], folder: Path | None = None) -> tuple[str, ...]:
@@ -110,6 +120,8 @@ def read_environment_yml(text: str, path: Path, channels: Sequence[str]) -> Cond
 
 
 def _load(text: str, path: Path) -> dict[str, Any]:
+    import yaml  # only where there is such a file
+
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as exc:
@@ -121,10 +133,9 @@ def _load(text: str, path: Path) -> dict[str, Any]:
     return content
 
 
-def _where(exc: yaml.YAMLError) -> str:
-    if isinstance(exc, yaml.MarkedYAMLError) and exc.problem_mark:
-        return f"{exc.problem} in line {exc.problem_mark.line + 1}"
-    return " ".join(str(exc).split())
+def _where(exc: YAMLError) -> str:
+    mark, problem = getattr(exc, "problem_mark", None), getattr(exc, "problem", None)
+    return f"{problem} in line {mark.line + 1}" if mark else " ".join(str(exc).split())
 
 
 def _dependencies(given: object, path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:

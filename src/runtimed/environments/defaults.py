@@ -9,22 +9,31 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from runtimed.environments.build import Wanted, find_layer, recall
 from runtimed.environments.progress import Progress
 from runtimed.errors import EnvError, RuntimedError, SolveError, ToolMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from runtimed.environments.layers import Layer, LayerStore, Resolved
     from runtimed.environments.progress import OnProgress
 
-__all__ = ["Shortfall", "blamed", "find_default_layer", "forget_shortfalls", "kind_of", "known_default_layer", "pause"]
+__all__ = [
+    "Finder",
+    "Shortfall",
+    "blamed",
+    "find_default_layer",
+    "forget_shortfalls",
+    "kept_of",
+    "kind_of",
+    "known_default_layer",
+    "pause",
+]
 
 # Seconds until the next try: the first, and at most. A network comes back sooner than a package is renamed.
 _PAUSES = {"network": (10.0, 60.0)}
@@ -49,29 +58,44 @@ class Shortfall(msgspec.Struct, frozen=True, kw_only=True):
     next_try: float  # seconds since the epoch
 
 
-async def find_default_layer(
-    packages: Sequence[str], *, python: Path, store: LayerStore, progress: OnProgress
-) -> tuple[Resolved, Layer, Shortfall | None]:
+class Finder(Protocol):
+    """How the default packages of one manager come to a layer."""
+
+    @property
+    def store(self) -> LayerStore: ...
+
+    @property
+    def packages(self) -> tuple[str, ...]: ...
+
+    def recall(self, packages: Sequence[str]) -> tuple[str, tuple[Resolved, Layer] | None]:
+        """A name for what is asked, and what it came to last time. For a thread: it asks the disk and nobody else."""
+
+    async def find(self, packages: Sequence[str], progress: OnProgress) -> tuple[Resolved, Layer]: ...
+
+    async def environ(self, layer: Layer) -> Mapping[str, str]:
+        """What a kernel of the layer sees that is of no room."""
+
+
+async def find_default_layer(finder: Finder, progress: OnProgress) -> tuple[Resolved, Layer, Shortfall | None]:
     """EnvError only if not even a kernel without any of the packages can be had."""
-    path = await asyncio.to_thread(_path, packages, python, store)
+    packages = finder.packages
+    path = await asyncio.to_thread(_path, finder)
     last = await asyncio.to_thread(_read, path)
     if last is not None and time.time() < last.next_try:
-        kept = Wanted(packages=_less(packages, last))
-        return *await find_layer(kept, python=python, store=store, progress=progress), last
+        return *await finder.find(kept_of(packages, last), progress), last
     try:
-        found = await find_layer(Wanted(packages=tuple(packages)), python=python, store=store, progress=progress)
+        found = await finder.find(packages, progress)
     except ToolMissing:
         raise
     except EnvError as error:
-        return await _do_without(packages, error, last, path, python=python, store=store, progress=progress)
+        return await _do_without(finder, error, last, path, progress)
     await asyncio.to_thread(path.unlink, missing_ok=True)
     return *found, None
 
 
-def known_default_layer(packages: Sequence[str], *, python: Path, store: LayerStore) -> Layer | None:
-    """The layer, if it is there already. For a thread: it asks the disk and nobody else."""
-    last = _read(_path(packages, python, store))
-    _, known = recall(store, Wanted(packages=_less(packages, last)), python)
+def known_default_layer(finder: Finder) -> Layer | None:
+    """The layer, if it is there already. For a thread."""
+    _, known = finder.recall(kept_of(finder.packages, _read(_path(finder))))
     return known[1] if known and not known[0].stale else None
 
 
@@ -79,6 +103,12 @@ def forget_shortfalls(store: LayerStore) -> None:
     """All is tried anew."""
     for path in (store.root / "shortfalls").glob("*.json"):
         path.unlink(missing_ok=True)
+
+
+def kept_of(packages: Sequence[str], shortfall: Shortfall | None) -> tuple[str, ...]:
+    """Those that are there."""
+    without = shortfall.without if shortfall else ()
+    return tuple(package for package in packages if package not in without)
 
 
 def pause(kind: str, count: int) -> float:
@@ -111,16 +141,16 @@ def _mention(package: str, text: str) -> re.Match[str] | None:
 
 
 async def _do_without(
-    packages: Sequence[str], first: EnvError, last: Shortfall | None, path: Path, *,
-    python: Path, store: LayerStore, progress: OnProgress,
-) -> tuple[Resolved, Layer, Shortfall]:  # fmt: skip
+    finder: Finder, first: EnvError, last: Shortfall | None, path: Path, progress: OnProgress
+) -> tuple[Resolved, Layer, Shortfall]:
+    packages = finder.packages
     kept, error = list(packages), first
     while kept:
         culprit = blamed(error, kept)
         kept = [package for package in kept if package != culprit] if culprit else []
         progress(Progress("resolving", _told(packages, kept, first)))
         try:
-            found = await find_layer(Wanted(packages=tuple(kept)), python=python, store=store, progress=progress)
+            found = await finder.find(kept, progress)
         except EnvError as exc:
             error = exc
             continue
@@ -144,14 +174,9 @@ def _told(packages: Sequence[str], kept: Sequence[str], error: EnvError) -> str:
     return f"Going on without {without}: {error.message}"
 
 
-def _path(packages: Sequence[str], python: Path, store: LayerStore) -> Path:
-    identity, _ = recall(store, Wanted(packages=tuple(packages)), python)
-    return store.root / "shortfalls" / f"{identity}.json"
-
-
-def _less(packages: Sequence[str], shortfall: Shortfall | None) -> tuple[str, ...]:
-    without = shortfall.without if shortfall else ()
-    return tuple(package for package in packages if package not in without)
+def _path(finder: Finder) -> Path:
+    identity, _ = finder.recall(finder.packages)
+    return finder.store.root / "shortfalls" / f"{identity}.json"
 
 
 def _read(path: Path) -> Shortfall | None:

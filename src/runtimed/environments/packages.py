@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runtimed.environments.build import Wanted, find_layer, resolve
-from runtimed.environments.defaults import find_default_layer
+from runtimed.environments.build import Wanted, find_layer, recall, resolve
+from runtimed.environments.defaults import find_default_layer, kept_of
 from runtimed.environments.environment import Environment, base_python, ipykernel_argv
 from runtimed.environments.inline import Requirements, requirements_of, requirements_of_script
 from runtimed.environments.interpreters import find_python
@@ -15,19 +16,39 @@ from runtimed.environments.layers import LayerStore
 from runtimed.environments.thin import stand_before, variables
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from runtimed.environments.defaults import Shortfall
     from runtimed.environments.environment import Order
     from runtimed.environments.layers import Layer, Resolved
+    from runtimed.environments.progress import OnProgress
 
-__all__ = ["build_inline", "build_pep723", "build_prewarmed", "lock_for"]
+__all__ = ["UvFinder", "build_inline", "build_pep723", "build_prewarmed", "lock_for"]
+
+
+@dataclass(frozen=True, slots=True)
+class UvFinder:
+    """The default packages of uv."""
+
+    packages: tuple[str, ...]
+    store: LayerStore
+
+    def recall(self, packages: Sequence[str]) -> tuple[str, tuple[Resolved, Layer] | None]:
+        return recall(self.store, Wanted(packages=tuple(packages)), base_python())
+
+    async def find(self, packages: Sequence[str], progress: OnProgress) -> tuple[Resolved, Layer]:
+        wanted = Wanted(packages=tuple(packages))
+        return await find_layer(wanted, python=base_python(), store=self.store, progress=progress)
+
+    async def environ(self, layer: Layer) -> Mapping[str, str]:
+        return variables(layer, layer.path, os.environ.get("PATH", ""))
 
 
 async def build_prewarmed(order: Order) -> Environment:
     """With fewer packages than asked for rather than not at all: ``shortfall`` says which are left out, and why."""
-    packages, store, python = order.settings.uv_default_packages, LayerStore(order.store), base_python()
-    resolved, layer, short = await find_default_layer(packages, python=python, store=store, progress=order.progress)
-    kept = tuple(package for package in packages if short is None or package not in short.without)
-    return await _stand(order, layer, resolved, kept, short)
+    finder = UvFinder(order.settings.uv_default_packages, LayerStore(order.store))
+    resolved, layer, short = await find_default_layer(finder, order.progress)
+    return await _stand(order, layer, resolved, kept_of(finder.packages, short), short)
 
 
 async def build_inline(order: Order) -> Environment:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import rattler
 
-from runtimed.environments.conda import FAILED, classify, subdir
+from runtimed.environments.conda import FAILED, classify
+from runtimed.environments.condaspec import subdir
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from runtimed.environments.build import HEALTH
-from runtimed.environments.conda import Conda, check_spec, fingerprint, is_here, pins, subdir
-from runtimed.environments.condaspec import package_name
+from runtimed.environments.conda import Conda, check_spec, fingerprint, is_here, pins
+from runtimed.environments.condaspec import package_name, subdir
 from runtimed.environments.indexes import index_settings
 from runtimed.environments.layers import LAYOUT, Layer, LayerStore, Resolved, digest
 from runtimed.environments.once import ensure
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from runtimed.environments.condaspec import CondaSpec
     from runtimed.environments.progress import OnProgress
 
-__all__ = ["find_prefix"]
+__all__ = ["find_prefix", "recall"]
 
 BASE = ("python", "ipykernel", "pip")  # the kernel, and %pip for whoever types it
 
@@ -55,7 +55,7 @@ async def find_prefix(
     Raises:
         SolveError, InstallError: with the solver's or the installer's own reason.
     """
-    identity, known = await asyncio.to_thread(_recall, spec, store, wheels_only)
+    identity, known = await asyncio.to_thread(recall, spec, store, wheels_only)
     if known and not known[0].stale:
         return known
     await asyncio.to_thread(store.make_folders)
@@ -81,7 +81,7 @@ async def find_prefix(
     return resolved, layer
 
 
-def _recall(spec: CondaSpec, store: LayerStore, wheels_only: bool) -> tuple[str, tuple[Resolved, Layer] | None]:
+def recall(spec: CondaSpec, store: LayerStore, wheels_only: bool = False) -> tuple[str, tuple[Resolved, Layer] | None]:
     indexes = index_settings(os.environ, Path.home()).digest(os.environ) if spec.pip else ""
     lock = spec.lock.read_text("utf-8") if spec.lock else ""
     folder = str(spec.folder) if any(line.startswith(("-", ".")) or "@" in line for line in spec.pip) else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtimed.docs.declared import requirements_in, script_requirements
-from runtimed.environments.condabuild import asked_of
+from runtimed.environments.condaorder import asked_of
 from runtimed.environments.condaspec import expand_channels
 from runtimed.environments.consent import Subject, plain_name
 from runtimed.environments.indexes import index_settings

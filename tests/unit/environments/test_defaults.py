@@ -11,8 +11,9 @@ from ordering import an_order
 from running import say
 from runtimed.environments import defaults
 from runtimed.environments.defaults import Shortfall, blamed, kind_of, known_default_layer, pause
-from runtimed.environments.environment import Environment, base_python
+from runtimed.environments.environment import Environment
 from runtimed.environments.layers import Layer, LayerStore
+from runtimed.environments.packages import UvFinder
 from runtimed.environments.prepare import flush, prepare
 from runtimed.environments.progress import Progress
 from runtimed.errors import InstallError, KernelStartError, SolveError
@@ -113,7 +114,7 @@ async def test_what_is_there_is_known_without_asking_anybody(  # type: ignore[no
     prepared, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def known() -> Layer | None:
-        return known_default_layer(("tiny", "nix"), python=base_python(), store=LayerStore(store))
+        return known_default_layer(UvFinder(("tiny", "nix"), LayerStore(store)))
 
     assert await asyncio.to_thread(known) is None
     environment = await prepared("tiny", "nix")
