@@ -100,6 +100,8 @@ def _pack_binary(text: str) -> Packed:
         data = base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
         return Packed(well_formed(text), TEXT)
+    if text and not data:
+        return Packed(text, TEXT)  # blanks say nothing in base64, and are kept
     if text == _base64(data, None):
         return Packed(data)
     form = next((form for form in (LINE, LINES) if text == _base64(data, form)), None)
