@@ -14,6 +14,7 @@ from pathlib import Path
 
 from crowd import crowd
 from floods import displays, html, lines
+from leases import owned, shared
 from lines import cells, fresh_and_aged, idle, mcp
 from rich.console import Console
 from stage import Stage, stage
@@ -24,6 +25,8 @@ LINES: dict[str, Callable[[Stage], Iterator[Measure]]] = {
     "run": fresh_and_aged,
     "cells": cells,
     "mcp": mcp,
+    "owned": owned,
+    "shared": shared,
     "crowd": crowd,
     "lines": lines,
     "displays": displays,

@@ -20,9 +20,13 @@ class Bare:
     def __init__(self, client: BlockingKernelClient) -> None:
         self._client = client
 
-    def run(self, code: str) -> list[dict[str, Any]]:
+    def run(self, code: str, *, cell_id: str | None = None) -> list[dict[str, Any]]:
         """The contents of all that the cell put out."""
-        msg_id = self._client.execute(code, allow_stdin=False)
+        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False}
+        metadata = {"cellId": cell_id} if cell_id else {}
+        message = self._client.session.msg("execute_request", content, metadata=metadata)
+        self._client.shell_channel.send(message)
+        msg_id = message["header"]["msg_id"]
         contents: list[dict[str, Any]] = []
         while True:
             message = self._client.get_iopub_msg(timeout=DEADLINE_S)

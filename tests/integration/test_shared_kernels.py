@@ -12,11 +12,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import psutil
 import pytest
+from blockbuster import BlockBuster
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import DeadKernelError
 
 from faults.standing import standing
 from runtimed import Session
@@ -30,7 +34,9 @@ pytestmark = pytest.mark.timeout(180)  # the first kernel may have to build its 
 
 
 @pytest.fixture(autouse=True)
-def by_our_provisioner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def by_our_provisioner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, blockbuster: BlockBuster) -> None:
+    for call in blockbuster.functions.values():  # the connection file is jupyter_client's affair, on its tool's loop
+        call.can_block_in("jupyter_client/provisioning/local_provisioner.py", "pre_launch")
     monkeypatch.setenv("JUPYTER_DEFAULT_PROVISIONER_NAME", "runtimed-provisioner")
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "jupyter"))
 
@@ -399,6 +405,15 @@ def test_a_kernel_that_dies_is_dead_for_all_and_its_waiting_clients_are_told(sta
             tool.km.restart_kernel(now=True)
             tool.kc.wait_for_ready(timeout=60)
             assert tool.run("back = 1")["status"] == "ok"
+
+
+@pytest.mark.parametrize("notebook", ["", "dies under nbclient"], ids=["owned", "shared"])
+def test_nbclient_says_that_its_kernel_died(standing: Daemon, monkeypatch: pytest.MonkeyPatch, notebook: str):
+    monkeypatch.setenv("RUNTIMED_NOTEBOOK", notebook)
+    notebook_node = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import os; os._exit(3)")])
+
+    with pytest.raises(DeadKernelError):
+        NotebookClient(notebook_node, kernel_name="python3", timeout=60).execute()
 
 
 def test_two_managers_that_shut_down_at_once_leave_the_kernel_to_its_notebook(standing: Daemon):

@@ -79,6 +79,16 @@ class DaemonClient:
         request = pool.Story(notebook_id=self._additive(notebook, "keep a story of its rooms"))
         return list(self._ask(request, pool.NotebookStory).events)
 
+    def connection_file(self, notebook: str, folder: Path | str) -> Path:
+        """A Jupyter connection file for the notebook's kernel, made in ``folder``; it stays until the room is closed.
+
+        Raises:
+            NoKernel: the notebook has none.
+        """
+        notebook_id = self._additive(notebook, "share kernels by connection files")
+        request = pool.MakeConnectionFile(notebook_id=notebook_id, folder=str(Path(folder).absolute()))
+        return Path(self._ask(request, pool.ConnectionFileMade).path)
+
     def explain_environment(self, notebook: str, env_source: str = "auto") -> dict[str, Any]:
         """Which environment a launch of this notebook would take now: env_source, why, looked_at, trusted, trust."""
         request = pool.ExplainEnvironment(

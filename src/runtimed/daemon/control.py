@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtimed.daemon.environs import approved_of, explained
@@ -73,6 +74,8 @@ class Control:
                 return wire.NotebookExport(ipynb=await host.saver.export())
             case wire.Story(notebook_id=notebook_id):
                 return wire.NotebookStory(events=self._find(notebook_id).story.lines())
+            case wire.MakeConnectionFile(notebook_id=notebook_id, folder=folder):
+                return wire.ConnectionFileMade(path=str(await self._find(notebook_id).connection_file(Path(folder))))
             case wire.ExplainEnvironment(notebook_id=target, env_source=env_source):
                 return await explained(settings, self._rooms, target, env_source)
             case wire.GiveTrust(notebook_id=target, env_source=env_source):

@@ -20,7 +20,7 @@ from runtimed.daemon.services import new_id
 from runtimed.daemon.story import Story
 from runtimed.daemon.tenancy import Tenancy
 from runtimed.daemon.trusting import approved_in_room
-from runtimed.errors import CacheUnusable, DocumentPoisoned, RuntimedError, StorageError
+from runtimed.errors import CacheUnusable, DocumentPoisoned, NoKernel, RuntimedError, StorageError
 from runtimed.room import effects as do
 from runtimed.room import events
 from runtimed.room.room import Room
@@ -175,6 +175,19 @@ class RoomHost:
             if now - connection.heard_at > IDLE_MAX:
                 connection.close(f"not heard for {IDLE_MAX:.0f} s")
         self.tell(events.Ticked(now))
+
+    async def connection_file(self, folder: Path) -> Path:
+        """The file by which tools attach to this kernel that know connection files only.
+
+        Raises:
+            NoKernel: there is none.
+        """
+        if self.room.executions.kernel != "running":
+            raise NoKernel(f"Notebook {self.notebook_id} has no kernel", hint="run something in it, or start one")
+        known = self.folder.record.name or (Path(self.room.path).stem if self.room.path else "")
+        slug = "".join(c if c.isalnum() and c.isascii() else "-" for c in known)[:40]
+        name = f"{slug}-{self.notebook_id[:8]}" if slug else self.notebook_id[:8]
+        return await self.tenancy.connection_file(folder, name, self.runner.kernel_name)
 
     # Peers
 

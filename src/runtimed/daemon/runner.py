@@ -62,6 +62,10 @@ class KernelRunner:
     def kernel(self) -> Kernel | None:
         return self._kernel
 
+    @property
+    def kernel_name(self) -> str:
+        return self._kernel.spec.kernel_name if self._kernel is not None else ""
+
     # Effects
 
     def launch(self, effect: LaunchKernel) -> None:

@@ -7,13 +7,16 @@ behind the executions of the same client. What would end the kernel for everybod
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
+from runtimed.daemon.services import principal
 from runtimed.daemon.tenant import ABORTED, Tenant, execution_id_of, failed
 from runtimed.errors import KernelDied
 from runtimed.kernels.place import Place
 from runtimed.room import events
+from runtimed.store.atomic import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +31,7 @@ log = logging.getLogger(__name__)
 
 # Who polls (nbclient each second) hears of a death by that, in its own words; who merely waits is answered then.
 LAST_WORD_S = 2.5
+ROOM = "room"  # the lease of the connection file, which whoever finds it shares
 NO_KERNEL = "the notebook has no kernel; start it again"
 DEBUG_FOR_ALL = frozenset({"debugInfo"})
 DEBUG_ENDS = frozenset({"disconnect", "terminate"})
@@ -63,6 +67,7 @@ class Tenancy:
         self._holders: dict[str, Holder] = {}
         self._debugger: Tenant | None = None
         self._starting: asyncio.Future[None] | None = None  # a start that a tenant waits for
+        self._writing = asyncio.Lock()
         runner.on_message = self._heard
 
     @property
@@ -101,6 +106,16 @@ class Tenancy:
             holder.closed()
         for tenant in list(self._tenants.values()):
             self.close(tenant)
+
+    async def connection_file(self, folder: Path, name: str, kernel_name: str) -> Path:
+        """A file below ``folder`` by which tools attach that know connection files only; it stays with the room."""
+        async with self._writing:
+            path = folder / f"kernel-runtimed-{name}.json"
+            tenant = self._tenants.get(ROOM) or await self.open(_room_lease(), None)
+            text = json.dumps({**tenant.endpoint.info, "kernel_name": kernel_name}, indent=2)
+            tenant.endpoint.rebind()
+            await asyncio.to_thread(_publish, tenant.place, path, text)
+            return path
 
     # The kernel, as tenants want it
 
@@ -279,6 +294,18 @@ class Tenancy:
                     self._runner.interrupt()  # who would answer has left
             case _:
                 any(tenant.answered(message) for tenant in tenants)
+
+
+def _room_lease() -> events.LeaseOpened:
+    return events.LeaseOpened(
+        lease_id=ROOM, actor_label=f"{principal()}/existing", origin="existing", runner=False, record="cells"
+    )
+
+
+def _publish(place: Place, path: Path, text: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    place.own(path)
+    write_atomic(path, text.encode(), durable=False)
 
 
 def _refused(request: dict[str, Any]) -> dict[str, Any]:

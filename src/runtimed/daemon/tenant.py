@@ -25,6 +25,7 @@ class Tenant:
 
     def __init__(self, lease_id: str, place: Place, on_request: Callable[[Tenant, ClientRequest], None]) -> None:
         self.lease_id = lease_id
+        self.place = place
         self.endpoint = ClientEndpoint(place, lambda request: on_request(self, request))
         self.requests: dict[str, ClientRequest] = {}
         self.waiting: dict[str, list[ClientRequest]] = {}  # by execution id; behind the first what came after it

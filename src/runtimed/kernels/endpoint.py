@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb")  # jupyter_client's order of ports
 UNREAD_MAX = 50_000  # parts of messages that a client may leave unread on iopub; then it misses some, as with a kernel
+TIDIED_S = 0.5  # how long a client that leaves may take until it has removed the files of our sockets
 SLICE = 256  # messages read from a socket before others have their turn
 
 
@@ -85,6 +86,9 @@ class ClientEndpoint:
         self.closed = False
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         self._sockets = {name: self._bind(context, name) for name in CHANNELS}
+        self._leavings = self._sockets["shell"].get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._loop.add_reader(self._leavings.FD, self._left)
+        self._left()  # a socket that was never looked at signals nothing
         for socket in self._sockets.values():
             self._loop.add_reader(socket.FD, self._wake)
         self._soon()
@@ -115,7 +119,7 @@ class ClientEndpoint:
 
     def rebind(self) -> None:
         """Be found again: a client that ends removes the files of its sockets, be others waiting for them or not."""
-        for name, socket in self._sockets.items():
+        for name, socket in () if self.closed else self._sockets.items():
             if not os.path.exists(self._path(name)):
                 with contextlib.suppress(zmq.ZMQError):  # it had noticed by itself
                     socket.unbind(self._address(name))
@@ -127,6 +131,9 @@ class ClientEndpoint:
         self.closed = True
         if self._due is not None:
             self._due.cancel()
+        self._loop.remove_reader(self._leavings.FD)
+        self._sockets["shell"].disable_monitor()
+        self._leavings.close(linger=0)
         for socket in self._sockets.values():
             self._loop.remove_reader(socket.FD)
             socket.close(linger=0)
@@ -189,6 +196,12 @@ class ClientEndpoint:
                 log.warning("a client's message was left out: %s", error)
             else:
                 self._on_request(request)
+
+    def _left(self) -> None:
+        """A client went, and tidies up, as it thinks, behind itself."""
+        while not self.closed and _readable(self._leavings):
+            self._leavings.recv_multipart(zmq.NOBLOCK)
+            self._loop.call_later(TIDIED_S, self.rebind)
 
     def _subscribed(self, subscription: bytes) -> None:
         if subscription[:1] == b"\x01":

@@ -9,11 +9,24 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import psutil
 
-__all__ = ["LAUNCH_RECORD", "MARK", "Identity", "identify", "kill_group", "sweep_orphans", "write_record"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "LAUNCH_RECORD",
+    "MARK",
+    "Identity",
+    "identify",
+    "kill_group",
+    "remove_files",
+    "sweep_orphans",
+    "write_record",
+]
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +50,7 @@ class LaunchRecord(msgspec.Struct, frozen=True, kw_only=True):
     mark: str
     kernel: Identity | None = None  # None until it is launched
     sockets: str | None = None  # their folder, when it is not the record's
+    files: tuple[str, ...] = ()  # elsewhere, and to be removed with it
     zygote: str | None = None  # the mark of the one it was forked from: what it forks itself has that one
 
 
@@ -71,6 +85,13 @@ def sweep_orphans(folder: Path) -> list[Identity]:
             ended += _end(record)
             _remove(path.parent, record)
     return ended
+
+
+def remove_files(files: Iterable[str]) -> None:
+    """Those that are there; whoever made them may have removed them."""
+    for file in files:
+        with contextlib.suppress(OSError):
+            os.unlink(file)
 
 
 def kill_group(pid: int) -> None:
@@ -111,6 +132,7 @@ def _remove(folder: Path, record: LaunchRecord) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     if record.sockets is not None:
         shutil.rmtree(record.sockets, ignore_errors=True)
+    remove_files(record.files)
 
 
 def _ticks(pid: int) -> str | None:

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtimed.kernels.orphans import LaunchRecord, identify, write_record
+from runtimed.kernels.orphans import LaunchRecord, identify, remove_files, write_record
 
 if TYPE_CHECKING:
     from runtimed.kernels.orphans import Identity
@@ -29,6 +29,7 @@ class Place:
         daemon = identify(os.getpid())
         assert daemon is not None  # we are running
         self._daemon = daemon
+        self._files: tuple[str, ...] = ()
 
     @classmethod
     def make(cls, runtime_dir: Path, transport: str) -> Place:
@@ -46,10 +47,19 @@ class Place:
 
     def record(self, kernel: Identity | None, *, zygote: str | None = None) -> None:
         sockets = None if self.sockets == self.folder else str(self.sockets)
-        launch = LaunchRecord(daemon=self._daemon, mark=self.mark, kernel=kernel, sockets=sockets, zygote=zygote)
+        launch = LaunchRecord(
+            daemon=self._daemon, mark=self.mark, kernel=kernel, sockets=sockets, files=self._files, zygote=zygote
+        )
         write_record(self.folder, launch)
 
+    def own(self, file: Path) -> None:
+        """This file, wherever it is, goes with the place."""
+        if str(file) not in self._files:
+            self._files = (*self._files, str(file))
+            self.record(None)
+
     def remove(self) -> None:
+        remove_files(self._files)
         for folder in {self.folder, self.sockets}:
             shutil.rmtree(folder, ignore_errors=True)
 

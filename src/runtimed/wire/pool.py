@@ -96,6 +96,11 @@ class Story(_PoolRequest, frozen=True, tag="story"):
     notebook_id: str
 
 
+class MakeConnectionFile(_PoolRequest, frozen=True, tag="make_connection_file"):
+    notebook_id: str
+    folder: str  # where the client's tools look
+
+
 class ExplainEnvironment(_PoolRequest, frozen=True, tag="explain_environment"):
     notebook_id: str  # or a path
     env_source: str = ""
@@ -129,6 +134,7 @@ PoolRequest = (
     | UpdateHostTelemetryPermission
     | ExportNotebook
     | Story
+    | MakeConnectionFile
     | ExplainEnvironment
     | GiveTrust
 )
@@ -274,6 +280,10 @@ class NotebookStory(_PoolResponse, frozen=True, tag="notebook_story"):
     events: list[str]
 
 
+class ConnectionFileMade(_PoolResponse, frozen=True, tag="connection_file_made"):
+    path: str
+
+
 class EnvironmentExplained(_PoolResponse, frozen=True, kw_only=True, tag="environment_explained"):
     kernel_type: str
     env_source: str
@@ -316,6 +326,7 @@ PoolResponse = (
     | HostTelemetryAck
     | NotebookExport
     | NotebookStory
+    | ConnectionFileMade
     | EnvironmentExplained
     | TrustGiven
     | PoolError
