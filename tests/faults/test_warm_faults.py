@@ -8,11 +8,11 @@ import time
 import psutil
 import pytest
 
-from integration.test_warm_kernels import PARENT, first_kernel, ready, warm, zygotes
+from integration.test_warm_kernels import PARENT, first_kernel, ready, warm, warmed, zygotes
 from runtimed import Session
-from serving import Daemon, until
+from serving import Daemon, shared_daemon, until
 
-__all__ = ["warm"]
+__all__ = ["shared_daemon", "warm", "warmed"]
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux alone")
 
@@ -25,10 +25,9 @@ def kernel_of(session: Session) -> psutil.Process:
     return psutil.Process(int(session.run("import os; print(os.getpid())").stdout))
 
 
-def test_a_zygote_that_is_killed_takes_no_kernel_along_and_is_replaced(warm: Daemon) -> None:
-    warm.start()
-    first_kernel(warm)
-    (zygote,) = zygotes(warm)
+def test_a_zygote_that_is_killed_takes_no_kernel_along_and_is_replaced(warmed: Daemon) -> None:
+    ready(warmed)
+    (zygote,) = zygotes(warmed)
     with Session("mine") as session:
         session.start_kernel()
         session.run("x = 1")
@@ -39,8 +38,8 @@ def test_a_zygote_that_is_killed_takes_no_kernel_along_and_is_replaced(warm: Dae
         with Session("another's") as other:
             other.start_kernel()
             assert other.run("1 + 1").success
-        until(lambda: zygotes(warm) not in ([], [zygote]))
-        ready(warm)
+        until(lambda: zygotes(warmed) not in ([], [zygote]))
+        ready(warmed)
         kernel = kernel_of(session)
         kernel.kill()
         until(lambda: session.kernel_status()["status"] == "error")
@@ -48,23 +47,21 @@ def test_a_zygote_that_is_killed_takes_no_kernel_along_and_is_replaced(warm: Dae
         assert session.run("print(2)").stdout == "2\n"
 
 
-def test_a_zygote_that_hangs_is_given_up(warm: Daemon) -> None:
-    warm.start()
-    first_kernel(warm)
-    (zygote,) = zygotes(warm)
+def test_a_zygote_that_hangs_is_given_up(warmed: Daemon) -> None:
+    ready(warmed)
+    (zygote,) = zygotes(warmed)
     zygote.suspend()
     with Session("a") as one, Session("b") as two, Session("c") as three:
         for session in (one, two, three):
             session.start_kernel()
             assert session.run("print(1)").stdout == "1\n"
     until(lambda: ended(zygote))
-    ready(warm)
+    ready(warmed)
 
 
-def test_a_kernel_that_hangs_while_it_waits_is_passed_over(warm: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    warm.start()
-    first_kernel(warm)
-    (zygote,) = zygotes(warm)
+def test_a_kernel_that_hangs_while_it_waits_is_passed_over(warmed: Daemon) -> None:
+    ready(warmed)
+    (zygote,) = zygotes(warmed)
     hanging, *_ = zygote.children()
     hanging.suspend()
 
@@ -73,26 +70,24 @@ def test_a_kernel_that_hangs_while_it_waits_is_passed_over(warm: Daemon, monkeyp
         assert session.run("print(1)").stdout == "1\n"
 
     until(lambda: ended(hanging))
-    ready(warm)
+    ready(warmed)
 
 
-def test_a_kernel_that_is_killed_while_it_waits_is_replaced(warm: Daemon) -> None:
-    warm.start()
-    first_kernel(warm)
-    (zygote,) = zygotes(warm)
+def test_a_kernel_that_is_killed_while_it_waits_is_replaced(warmed: Daemon) -> None:
+    ready(warmed)
+    (zygote,) = zygotes(warmed)
     for kernel in zygote.children():
         kernel.kill()
 
-    ready(warm)
+    ready(warmed)
     with Session("second") as session:
         session.start_kernel()
         assert int(session.run(PARENT).stdout.split()[0]) == zygote.pid
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
-def test_the_death_of_a_forked_kernel_is_told_with_its_signal(warm: Daemon, number: signal.Signals) -> None:
-    warm.start()
-    first_kernel(warm)
+def test_the_death_of_a_forked_kernel_is_told_with_its_signal(warmed: Daemon, number: signal.Signals) -> None:
+    ready(warmed)
     with Session("second") as session:
         session.start_kernel()
         began = time.monotonic()

@@ -11,6 +11,7 @@ import pytest
 
 from listening import Listener
 from reserves import Stock, stock
+from runtimed.errors import KernelStartError
 from runtimed.kernels.orphans import LAUNCH_RECORD
 from runtimed.room.events import ExecutionStarted
 from unit.environments.conftest import write_wheel
@@ -78,6 +79,26 @@ async def test_the_users_own_startup_file_and_profile_run_in_the_room(held: Stoc
         assert await was_forked(listener)
         expected = f"{held.folder / 'a' / 'work'} the one 1\n"
         assert await listener.run("print(WHERE, NOTEBOOK, LINE)") == ("ok", expected)
+
+
+async def test_a_startup_file_that_ends_the_kernel_is_told_of_at_once_and_spoils_no_other(held: Stock) -> None:
+    startup = held.folder / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    ends = (
+        "import os, sys; os.environ.get('END') and (print('last words', file=sys.__stderr__, flush=True), os._exit(7))"
+    )
+    (startup / "10-mine.py").write_text(ends)
+    await held.open(kernels=2)
+    began = asyncio.get_running_loop().time()
+
+    with pytest.raises(KernelStartError, match=r"(?s)exit code 7.*last words"):
+        async with held.room("a", END="1"):
+            pass
+
+    assert asyncio.get_running_loop().time() - began < 10
+    assert held.reserve.waiting(held.layer.path) == 1
+    async with held.room("b") as listener:
+        assert await was_forked(listener)
 
 
 async def test_it_does_what_kernels_do(held: Stock) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -28,6 +29,14 @@ def warm(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> Daemon:
     return daemon
 
 
+@pytest.fixture(scope="module")
+def warmed(shared_daemon: Daemon) -> Daemon:
+    """One in which two kernels wait; whoever uses it leaves it so."""
+    shared_daemon.start("--uv-pool-size", "2")
+    first_kernel(shared_daemon)
+    return shared_daemon
+
+
 def waiting(daemon: Daemon) -> int:
     return int(daemon.client.status()["uv_available"])
 
@@ -51,10 +60,9 @@ def first_kernel(daemon: Daemon) -> None:
     ready(daemon)
 
 
-def test_the_second_kernel_waited_and_a_new_one_takes_its_place(warm: Daemon) -> None:
-    warm.start()
-    first_kernel(warm)
-    (zygote,) = zygotes(warm)
+def test_the_second_kernel_waited_and_a_new_one_takes_its_place(warmed: Daemon) -> None:
+    ready(warmed)
+    (zygote,) = zygotes(warmed)
 
     with Session("second") as session:
         session.start_kernel()
@@ -63,9 +71,9 @@ def test_the_second_kernel_waited_and_a_new_one_takes_its_place(warm: Daemon) ->
 
         assert int(parent) == zygote.pid
         assert folder == os.getcwd()
-        assert str(warm.folder / "rooms") in prefix
-        ready(warm)
-    status = warm.client.status()
+        assert str(warmed.folder / "rooms") in prefix
+        ready(warmed)
+    status = warmed.client.status()
     assert (status["uv_pool_size"], status["uv_warming"], "uv_error" in status) == (2, 0, False)
 
 
@@ -107,10 +115,9 @@ def test_none_is_kept_where_the_pool_is_turned_off(daemon: Daemon) -> None:
     assert zygotes(daemon) == []
 
 
-def test_a_restart_keeps_what_was_installed_and_forgets_what_was_run(warm: Daemon, tmp_path: Path) -> None:
+def test_a_restart_keeps_what_was_installed_and_forgets_what_was_run(warmed: Daemon, tmp_path: Path) -> None:
     wheel = write_wheel(tmp_path, "tiny", "1.0", {"tiny.py": "VERSION = '1.0'\n"})
-    warm.start()
-    first_kernel(warm)
+    ready(warmed)
 
     with Session("mine") as session:
         session.start_kernel()
@@ -124,16 +131,15 @@ def test_a_restart_keeps_what_was_installed_and_forgets_what_was_run(warm: Daemo
         assert session.run("import tiny").error is not None
 
 
-def test_flush_is_a_new_generation(warm: Daemon) -> None:
-    warm.start()
-    first_kernel(warm)
-    (old,) = zygotes(warm)
+def test_flush_is_a_new_generation(warmed: Daemon) -> None:
+    ready(warmed)
+    (old,) = zygotes(warmed)
 
     assert "flushed" in runt("daemon", "flush").stdout
 
     until(lambda: not old.is_running())
-    ready(warm)
-    (new,) = zygotes(warm)
+    ready(warmed)
+    (new,) = zygotes(warmed)
     assert new != old
     with Session("second") as session:
         session.start_kernel()
@@ -176,6 +182,7 @@ def test_a_default_package_that_does_not_exist_is_named_and_blocks_nothing(
     with Session("first") as session:
         session.start_kernel()
         assert session.run("import tiny; print(tiny.VERSION)").stdout == "1.0\n"
+        assert "without no-such-package-anywhere" in json.dumps(session.kernel_status())
     ready(warm)
 
     status = warm.client.status()
@@ -192,10 +199,9 @@ def test_a_default_package_that_does_not_exist_is_named_and_blocks_nothing(
         assert session.run("import tiny; print(tiny.VERSION)").stdout == "1.0\n"
 
 
-def test_the_pool_document_tells_every_peer(warm: Daemon) -> None:
-    warm.start()
+def test_the_pool_document_tells_every_peer(warmed: Daemon) -> None:
     pool, said = Stock(Binding(b"peer")), 0
-    with RawPeer(warm.socket) as peer:
+    with RawPeer(warmed.socket) as peer:
         peer.join("watching")
 
         def told() -> int:
@@ -209,8 +215,10 @@ def test_the_pool_document_tells_every_peer(warm: Daemon) -> None:
             uv = pool.binding.get(ROOT, "uv")
             return int(pool.binding.get(uv[1], "available")[0][1]) if uv else 0
 
-        assert told() == 0
-        first_kernel(warm)
+        peer.until(lambda: told() == 2)
+        with Session("taken") as session:
+            session.start_kernel()
+            peer.until(lambda: told() == 1)
         peer.until(lambda: told() == 2)
 
 

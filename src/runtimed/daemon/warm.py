@@ -16,7 +16,7 @@ from runtimed.daemon.pools import KINDS
 from runtimed.environments.builders import finder_of
 from runtimed.environments.defaults import find_default_layer, known_default_layer
 from runtimed.environments.holds import Hold
-from runtimed.errors import RuntimedError
+from runtimed.errors import InternalError, RuntimedError
 from runtimed.kernels.kernelspec import kernel_environ
 from runtimed.kernels.reserve import CAN_FORK, Reserve
 
@@ -66,7 +66,8 @@ class Warm:
             return
         self._task = asyncio.current_task()
         await asyncio.sleep(START_S)
-        await self._recall()
+        with contextlib.suppress(RuntimedError, OSError):  # a kernel's start will tell of it
+            await self._recall()
         while True:
             await self._due.wait()
             self._due.clear()
@@ -154,15 +155,22 @@ class Warm:
             elif line.layer is not None:
                 await self._add(line, line.layer)
         except RuntimedError as error:
-            if line.generation == generation:
-                log.warning("no kernel can be kept ready: %s", error)
-                line.failed(error, self._due.set)
+            log.warning("no kernel can be kept ready: %s", error)
+            self._failed(line, generation, error)
+        except Exception as error:
+            log.exception("no kernel can be kept ready")
+            self._failed(line, generation, InternalError(f"{type(error).__name__}: {error}"))
         else:
             line.succeeded()
 
+    def _failed(self, line: Line, generation: int, error: RuntimedError) -> None:
+        if line.generation == generation:
+            line.failed(error, self._due.set)
+
     async def _add(self, line: Line, layer: Layer) -> None:
         if not self.reserve.is_open(layer.path):
-            self._holds[layer.path] = await asyncio.to_thread(Hold, [layer.path])
+            if layer.path not in self._holds:
+                self._holds[layer.path] = await asyncio.to_thread(Hold, [layer.path])
             try:
                 await self.reserve.open(layer.path, line.env)
             finally:

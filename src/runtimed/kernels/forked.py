@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_client.connect import write_connection_file
 
-from runtimed.errors import KernelStartError
 from runtimed.kernels.channels import Endpoint
 from runtimed.kernels.life import Life
 from runtimed.kernels.orphans import MARK, identify
@@ -28,11 +27,15 @@ if TYPE_CHECKING:
     from runtimed.kernels.thin import Thin
     from runtimed.kernels.zygote import Forked, Zygote
 
-__all__ = ["WaitingKernel", "fork_kernel"]
+__all__ = ["Absent", "WaitingKernel", "fork_kernel"]
 
 CONNECTION = "connection.json"
 BOUND_S = 30.0  # nobody waits for it
-KNOWN_S = 10.0  # somebody does; it takes a tenth of a second, on a busy machine a few
+KNOWN_S = 5.0  # somebody does; it takes a tenth of a second, on a busy machine more
+
+
+class Absent(Exception):
+    """A forked kernel ended or hangs before it was anybody's: another one may be there."""
 
 
 class _Process(KernelProcess):
@@ -60,11 +63,16 @@ class WaitingKernel:
         return self._process.exit is None
 
     async def bound(self) -> None:
-        """It waits now. KernelStartError if it ended instead."""
+        """It waits now, or Absent."""
         await self._hear(b"r", BOUND_S)
 
     async def give(self, spec: LaunchSpec, thin: Thin, timeout: float) -> tuple[Life, dict[str, Any]]:
-        """The room's from now on: its life and its kernel_info, or a KernelStartError."""
+        """The room's from now on: its life and its kernel_info.
+
+        Raises:
+            Absent: it did not hear that it is the room's.
+            KernelStartError: it heard that, and came to its end.
+        """
         body = json.dumps(_given(spec, thin, self._place)).encode()
         try:
             with contextlib.suppress(OSError):  # it has ended: that is heard
@@ -89,7 +97,7 @@ class WaitingKernel:
             if not heard:
                 await self.life.end(now=True)
         if not heard:
-            raise KernelStartError(f"A forked kernel did not come to wait\n{self._process.stderr_tail}".strip())
+            raise Absent(f"a forked kernel came to no good: {self._process.exit}\n{self._process.stderr_tail}".strip())
 
 
 async def fork_kernel(zygote: Zygote, runtime_dir: Path) -> WaitingKernel:
@@ -108,7 +116,11 @@ async def fork_kernel(zygote: Zygote, runtime_dir: Path) -> WaitingKernel:
         raise
     tail.launched()
     kernel = WaitingKernel(_Process(forked, endpoint, place, tail, ours), place)
-    await asyncio.to_thread(lambda: place.record(identify(forked.pid), zygote=zygote.mark))
+    try:
+        await asyncio.to_thread(lambda: place.record(identify(forked.pid), zygote=zygote.mark))
+    except BaseException:
+        await kernel.life.end(now=True)
+        raise
     return kernel
 
 

@@ -14,11 +14,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from runtimed.errors import KernelStartError
-from runtimed.kernels.forked import WaitingKernel, fork_kernel
+from runtimed.kernels.forked import Absent, WaitingKernel, fork_kernel
 from runtimed.kernels.launcher import launch
 from runtimed.kernels.life import Life
 from runtimed.kernels.provisioned import provision
-from runtimed.kernels.thin import Thin, look_at, same_birth
+from runtimed.kernels.thin import look_at, same_birth
 from runtimed.kernels.zygote import Zygote
 
 if TYPE_CHECKING:
@@ -77,9 +77,14 @@ class Reserve:
 
     async def add(self, layer: Path) -> None:
         """One more kernel that waits. KernelStartError if it cannot be had."""
-        held = self._held[layer]
+        held = self._held.get(layer)
+        if held is None:
+            raise KernelStartError(f"No zygote is kept for {layer}")
         kernel = await fork_kernel(held.zygote, self._folder)
-        await kernel.bound()
+        try:
+            await kernel.bound()
+        except Absent as exc:
+            raise KernelStartError(str(exc)) from exc
         if self._held.get(layer) is not held:
             await kernel.life.end(now=True)  # closed meanwhile
             return
@@ -111,13 +116,15 @@ class Reserve:
         thin = await asyncio.to_thread(look_at, spec, held.zygote.modules)
         if thin is None:
             return None
-        while kernel := held.take():
-            self._on_change()
-            with contextlib.suppress(_Unfit):
-                return await _given(kernel, spec, thin, timeout)
         try:
-            return await _given(await fork_kernel(held.zygote, self._folder), spec, thin, timeout)
-        except (KernelStartError, _Unfit) as exc:
+            while kernel := held.take():
+                self._on_change()
+                with contextlib.suppress(Absent):
+                    return await kernel.give(spec, thin, timeout)
+            return await (await fork_kernel(held.zygote, self._folder)).give(spec, thin, timeout)
+        except (KernelStartError, Absent, OSError) as exc:
+            if isinstance(exc.__cause__, TimeoutError):
+                raise  # a launched one would be as slow
             log.warning("the kernel is launched, since forking failed: %s", exc)
             return None
 
@@ -145,19 +152,6 @@ class _Held:
             if (kernel := self.kernels.popleft()).alive:
                 return kernel
         return None
-
-
-class _Unfit(Exception):
-    """A kernel of the reserve ended where a new one may not."""
-
-
-async def _given(kernel: WaitingKernel, spec: LaunchSpec, thin: Thin, timeout: float) -> tuple[Life, dict[str, Any]]:
-    try:
-        return await kernel.give(spec, thin, timeout)
-    except KernelStartError as exc:
-        if isinstance(exc.__cause__, TimeoutError):
-            raise  # a launched one would be as slow
-        raise _Unfit(exc.message) from exc
 
 
 def _could_be_forked(spec: LaunchSpec) -> bool:

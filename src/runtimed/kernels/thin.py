@@ -41,6 +41,13 @@ def look_at(spec: LaunchSpec, modules: Set[str]) -> Thin | None:
 
     For a thread. ``modules`` are the top-level names that came from the layer.
     """
+    try:
+        return _look(spec, modules)
+    except OSError:  # whoever launches tells of it
+        return None
+
+
+def _look(spec: LaunchSpec, modules: Set[str]) -> Thin | None:
     if spec.layer is None or not spec.cwd.is_dir():
         return None
     prefix = Path(spec.argv[0]).parent.parent

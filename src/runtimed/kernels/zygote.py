@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Forked", "Zygote"]
 
+Spawned = tuple[subprocess.Popen[bytes], Place]
 Answer = tuple[dict[str, Any], list[int]]  # what it said, and the descriptors that came with it
 
 IMPORTS_S = 60.0  # a cold disk, a busy machine
@@ -61,7 +62,9 @@ class Zygote:
         tail = Tail(loop)
         with theirs:
             try:
-                popen, place = await asyncio.to_thread(_spawn, python, runtime_dir, env, tail.writer, theirs.fileno())
+                popen, place = await _undivided(
+                    loop.run_in_executor(None, _spawn, python, runtime_dir, env, tail.writer, theirs.fileno())
+                )
             except BaseException:
                 tail.close()
                 ours.close()
@@ -212,9 +215,24 @@ def _exit(answer: asyncio.Future[Answer]) -> Exit:
     return Exit(None, None) if status is None else Exit.of(status)
 
 
-def _spawn(
-    python: Path, runtime_dir: Path, env: Mapping[str, str], output: int, control: int
-) -> tuple[subprocess.Popen[bytes], Place]:
+async def _undivided(spawning: asyncio.Future[Spawned]) -> Spawned:
+    """Cancelled or not, there is no process that nobody knows of."""
+    try:
+        return await asyncio.shield(spawning)
+    except asyncio.CancelledError:
+        await asyncio.wait([spawning])
+        if spawning.exception() is None:
+            await asyncio.wait([spawning.get_loop().run_in_executor(None, _abandon, *spawning.result())])
+        raise
+
+
+def _abandon(popen: subprocess.Popen[bytes], place: Place) -> None:
+    popen.kill()
+    popen.wait()
+    place.remove()
+
+
+def _spawn(python: Path, runtime_dir: Path, env: Mapping[str, str], output: int, control: int) -> Spawned:
     """In a thread, as Popen waits for the exec."""
     place = Place.make(runtime_dir, "tcp")  # it has no sockets of its own
     try:
