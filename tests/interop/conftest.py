@@ -32,11 +32,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     fast = metafunc.config.getoption("--pairs", "all") == "fast"
     if "kind" in metafunc.fixturenames:
-        metafunc.parametrize("kind", (OURS, "2.9.0") if fast else (OURS, *DAEMONS), indirect=True)
+        kinds = (OURS, "2.9.0") if fast else (OURS, *DAEMONS)
+        cases = [pytest.param(kind, marks=pytest.mark.xdist_group(f"wire {kind}"), id=kind) for kind in kinds]
+        metafunc.parametrize("kind", cases, indirect=True)
     if "place" not in metafunc.fixturenames:
         return
     cases = [
-        pytest.param(scenario, pair, id=f"{scenario.__name__}-{pair.client}-on-{pair.daemon}")
+        pytest.param(
+            scenario,
+            pair,
+            id=f"{scenario.__name__}-{pair.client}-on-{pair.daemon}",
+            marks=pytest.mark.xdist_group(str(pair)),  # on one worker, so that their daemon starts once
+        )
         for pair in (FAST if fast else PAIRS)
         for scenario in SCENARIOS
         if offered(pair, scenario) and (scenario in QUICK or not fast)

@@ -60,7 +60,7 @@ class Nteract(Driver):
     # Cells
 
     async def do_cells(self, seat: Any) -> list[dict[str, Any]]:
-        return [seen.cell(handle.snapshot()) for handle in seat.cells]
+        return [seen.cell(cell) for cell in seat._session.get_cells_sync()]
 
     async def do_add(self, seat: Any, source: str = "", type: str = "code", index: int | None = None) -> str:
         if index is None:

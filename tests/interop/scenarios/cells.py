@@ -84,7 +84,7 @@ def retypes_a_cell(place: Place) -> None:
         other.sees(lambda seat, kind=kind: seat.cell(cell)["type"] == kind)
 
 
-@scenario("tag", "hide")
+@scenario("tag", "hide", quick=False)
 def tags_and_hides_a_cell(place: Place) -> None:
     seat = place.room()
     other = place.second(seat)
@@ -98,7 +98,7 @@ def tags_and_hides_a_cell(place: Place) -> None:
     assert metadata["tags"] == ["parameters", "slow"] and metadata["jupyter"]["source_hidden"] is True
 
 
-@scenario()
+@scenario(quick=False)
 def takes_a_large_source(place: Place) -> None:
     seat = place.room()
     source = "".join(f"value_{number} = {number}\n" for number in range(2000))

@@ -39,7 +39,7 @@ def flushes_its_pool(place: Place) -> None:
     assert place.client.ask("ping") is True
 
 
-@scenario("connected")
+@scenario("connected", quick=False)
 def says_who_is_connected(place: Place) -> None:
     seat = place.second(place.room())
 

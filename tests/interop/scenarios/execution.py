@@ -50,7 +50,7 @@ def runs_a_cell_and_reads_its_streams(place: Place) -> None:
     assert result["outputs"][-1]["data"]["text/plain"] == "42"
 
 
-@scenario()
+@scenario(quick=False)
 def remembers_variables_and_counts(place: Place) -> None:
     seat = place.room()
 
@@ -131,7 +131,7 @@ def a_long_line_arrives(place: Place) -> None:
     place.differs(LONG_LINES, ours=text == "x" * 5000 + "\n", theirs=text.count("\n") > 1)
 
 
-@scenario()
+@scenario(quick=False)
 def a_progress_bar_overwrites_its_line(place: Place) -> None:
     seat = place.room()
 
@@ -151,7 +151,7 @@ def a_display_is_updated_in_place(place: Place) -> None:
     assert [o["data"]["text/plain"] for o in result["outputs"]] == ["'after'"]
 
 
-@scenario()
+@scenario(quick=False)
 def rich_outputs_keep_all_their_forms(place: Place) -> None:
     seat = place.room()
 
@@ -177,7 +177,7 @@ def queues_without_waiting(place: Place) -> None:
     assert results[1]["count"] == results[0]["count"] + 1
 
 
-@scenario("watch")
+@scenario("watch", quick=False)
 def watches_an_execution(place: Place) -> None:
     seat = place.room()
     seat.runs("0")
@@ -317,7 +317,7 @@ def completes_and_remembers(place: Place) -> None:
     assert seat.history(pattern="wond*name", n=5) == []  # a part of the code, no glob
 
 
-@scenario("complete")
+@scenario("complete", quick=False)
 def completes_after_what_is_no_letter(place: Place) -> None:
     seat = place.room()
     seat.runs("wonderful_name = 1")

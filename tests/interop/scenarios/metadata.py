@@ -45,7 +45,7 @@ def keeps_a_list_of_packages(place: Place) -> None:
     one.sees(lambda seat: sorted(seat.dependencies()) == sorted([*begin, "idna>=3"]))
 
 
-@scenario("approve", "add_dependencies")
+@scenario("approve", "add_dependencies", quick=False)
 def whoever_adds_packages_wishes_for_them(place: Place) -> None:
     seat = place.room()
     seat.add_dependencies(packages=["six"])
@@ -84,7 +84,7 @@ def says_what_a_running_kernel_lacks(place: Place) -> None:
     place.differs(PACKAGES_COME_WITH_A_START, ours="six" in (done["error"] or ""), theirs=done["success"])
 
 
-@scenario()
+@scenario(quick=False)
 def keeps_the_metadata_of_a_file(place: Place) -> None:
     seat = place.room()
     told = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}

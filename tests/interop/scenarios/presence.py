@@ -28,7 +28,7 @@ def sees_the_others_cursors(place: Place) -> None:
     assert not one.cursors()
 
 
-@scenario("peers", "point", "cursors")
+@scenario("peers", "point", "cursors", quick=False)
 def every_peer_has_an_id_of_its_own(place: Place) -> None:
     seats = [place.room()]
     seats += [place.second(seats[0]) for _ in range(2)]

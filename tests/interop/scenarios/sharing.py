@@ -73,7 +73,7 @@ def a_client_that_falls_takes_nobody_with_it(place: Place) -> None:
     assert seat.run(cell=cell)["stdout"] == "its last\n"
 
 
-@scenario()
+@scenario(quick=False)
 def one_who_left_finds_all_when_it_comes_again(place: Place) -> None:
     stays = place.room()
     goes = place.second(stays)
