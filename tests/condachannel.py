@@ -39,6 +39,7 @@ SUBDIR = {
     ("darwin", "x86_64"): "osx-64",
     ("darwin", "arm64"): "osx-arm64",
 }[sys.platform, platform.machine()]
+NOT_PACKED = (".pyc", ".pyi", "RECORD", "direct_url.json")  # thousands of jedi's stubs make every prefix slow
 PREFIX = "/placeholder" * 20  # conda-build's trick: long, so that any prefix fits where it stands
 LEFT_OUT = {"site-packages", "test", "tests", "idlelib", "turtledemo", "tkinter", "lib2to3"}
 
@@ -191,7 +192,7 @@ def _package(name: str, distribution: metadata.Distribution, needs: list[Require
     kept = {
         file: path
         for file, path in found.items()
-        if not file.startswith("..") and not file.endswith((".pyc", "RECORD", "direct_url.json")) and path.is_file()
+        if not file.startswith("..") and not file.endswith(NOT_PACKED) and path.is_file()
     }
     pure = not any(path.suffix == ".so" for path in kept.values())
     into = "site-packages" if pure else f"{LIB}/site-packages"

@@ -108,6 +108,17 @@ def test_an_unknown_name_lists_the_installed_ones(far: Path, tmp_path: Path) -> 
         installed_spec("nope", tmp_path)
 
 
+def test_a_deno_that_its_own_installer_put_there_is_known_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernelspec(tmp_path, "deno", "/somewhere/deno", "jupyter", "--kernel", "--conn", "{connection_file}")
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+
+    spec = installed_spec("deno", tmp_path)
+
+    assert (spec.interrupt_mode, spec.late_outputs, spec.wedges) == ("message", True, True)
+
+
 def test_a_kernelspec_whose_provisioner_is_not_installed_says_so(far: Path, tmp_path: Path) -> None:
     with pytest.raises(ToolMissing, match="'missing' names a provisioner that is not installed"):
         installed_spec("missing", tmp_path)

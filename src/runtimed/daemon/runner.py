@@ -124,8 +124,12 @@ class KernelRunner:
         if kernel.spec.wedges and running and self._deafness is None:
             loop = asyncio.get_running_loop()
             self._deafness = loop.call_later(DEAF_S, self._has_gone_deaf, kernel, running)
-        with contextlib.suppress(KernelDied):
+        try:
             await kernel.interrupt()
+        except KernelDied:
+            pass  # which comes to the same
+        except KernelError as error:  # it does not listen, or its provisioner does not
+            log.warning("room %s: the kernel was not interrupted: %s", self._folder.name, error)
 
     def _has_gone_deaf(self, kernel: Kernel, execution_id: str) -> None:
         self._deafness = None

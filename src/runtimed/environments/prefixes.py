@@ -7,6 +7,7 @@ installed for installed, and what it would add is part of the layer's key.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from functools import partial
 from pathlib import Path
@@ -69,7 +70,7 @@ async def find_prefix(
         layer = await _conda_layer(site, records)
         added: tuple[str, ...] = ()
         if spec.pip:
-            added, layer = await _with_pip(site, spec, records, locked.pypi, layer)
+            added, layer = await _with_pip(site, spec, records, locked.pypi, layer, refresh=known is not None)
     except EnvError as exc:
         if known is None:
             raise
@@ -129,22 +130,33 @@ async def _fill(site: Site, records: Records, key: str, built: Path) -> None:
 
 
 async def _with_pip(
-    site: Site, spec: CondaSpec, records: Records, locked: tuple[str, ...], base: Layer
+    site: Site, spec: CondaSpec, records: Records, locked: tuple[str, ...], base: Layer, *, refresh: bool
 ) -> tuple[tuple[str, ...], Layer]:
     site.progress(Progress("resolving", f"Resolving {', '.join(spec.pip)} for pip"))
     folder = spec.folder or site.store.root
-    added = await site.uv.would_add((*spec.pip, *locked), base.python, folder, site.pip_options)
+    added = await _would_add(site, (*spec.pip, *locked), base, folder, refresh=refresh)
     lines = (*spec.pip, *added)
     key = digest([LAYOUT, "conda+pip", base.key, lines])
     build = partial(_fill_with_pip, site, records, lines, folder, key)
     return added, await ensure(key, build, store=site.store, progress=site.progress)
 
 
+async def _would_add(site: Site, lines: Sequence[str], base: Layer, folder: Path, *, refresh: bool) -> tuple[str, ...]:
+    if not refresh:
+        with contextlib.suppress(EnvError):  # a miss, or no solution among what is cached: ask the index
+            return await site.uv.would_add(lines, base.python, folder, (*site.pip_options, "--offline"))
+    return await site.uv.would_add(lines, base.python, folder, (*site.pip_options, *["--refresh"] * refresh))
+
+
 async def _fill_with_pip(
     site: Site, records: Records, lines: Sequence[str], folder: Path, key: str, built: Path
 ) -> None:
     await site.conda.install(records, built, final=site.store.layer(key).path, progress=site.progress)
-    await site.uv.add(lines, built / "bin" / "python", folder, progress=site.progress, options=site.pip_options)
+    add = partial(site.uv.add, lines, built / "bin" / "python", folder, progress=site.progress)
+    try:
+        await add(options=(*site.pip_options, "--offline"))
+    except EnvError:
+        await add(options=site.pip_options)
     await _finish(site, built, key)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
@@ -13,7 +14,6 @@ from runtimed.kernels.kernelspec import LaunchSpec, kernel_environ
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 __all__ = ["installed_spec"]
 
@@ -28,6 +28,8 @@ def installed_spec(name: str, cwd: Path, laid_over: Mapping[str, str] | None = N
         KernelStartError: its kernel.json cannot be used.
     """
     found = _read(name)
+    # `deno jupyter --install` writes nothing of how its kernels behave: SIGINT ends them, and see LaunchSpec.
+    deno = bool(found.argv) and Path(found.argv[0]).name == "deno"
     return LaunchSpec(
         argv=tuple(found.argv),
         env=kernel_environ(laid_over),
@@ -35,10 +37,12 @@ def installed_spec(name: str, cwd: Path, laid_over: Mapping[str, str] | None = N
         language=found.language or "",
         display_name=found.display_name or name,
         kernel_name=name,
-        interrupt_mode=found.interrupt_mode,
+        interrupt_mode="message" if deno else found.interrupt_mode,
         transport="tcp",  # what every kernel knows
         kernelspec=found,
         elsewhere=_is_foreign(found),
+        late_outputs=deno,
+        wedges=deno,
     )
 
 
