@@ -1,11 +1,13 @@
 """The bench: each promised figure beside bare jupyter_client, measured in turn with it; fails only on wrong results.
 
 python tests/bench [--only NAME …] [--quick] [--json FILE]
+python tests/bench --against-nteract [VERSION] [--quick] [--json FILE]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -39,6 +41,8 @@ LINES: dict[str, Callable[[Stage], Iterator[Measure]]] = {
 def main() -> int:
     chosen = _arguments()
     progress = Console(stderr=True)
+    if chosen.against_nteract:
+        return _contest(chosen, progress)
     measures: list[Measure] = []
     wrong: list[str] = []
     begin = time.perf_counter()
@@ -57,21 +61,48 @@ def main() -> int:
     return 1 if wrong else 0
 
 
+def _contest(chosen: argparse.Namespace, progress: Console) -> int:
+    """Whoever is ahead, the exit code is 0: it is a measurement."""
+    from against import contest, show
+
+    begin, release = time.perf_counter(), chosen.against_nteract
+    lines = contest(release, quick=chosen.quick, progress=progress)
+    about = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    title = f"runtimed beside nteract {release}, client and daemon each ({time.perf_counter() - begin:.0f} s, {about})"
+    show(lines, release=release, title=title, console=_console())
+    if chosen.json:
+        chosen.json.write_text(
+            json.dumps({"about": about, "lines": [line._asdict() for line in lines]}, indent=1) + "\n"
+        )
+    return 0
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure runtimed against bare jupyter_client.")
     parser.add_argument("--only", action="append", choices=LINES, metavar="NAME", help=f"one of {', '.join(LINES)}")
     parser.add_argument("--quick", action="store_true", help="smaller numbers, in half a minute")
+    parser.add_argument(
+        "--against-nteract",
+        nargs="?",
+        const="2.9.0",
+        metavar="VERSION",
+        help="nteract's client and daemon of that release beside ours, instead of bare jupyter_client",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     return parser.parse_args()
 
 
 def _say(measures: list[Measure], wrong: list[str], *, seconds: float) -> None:
-    # A pipe gets the whole table too.
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = _console()
     load = os.getloadavg()[0]
     show(measures, title=f"runtimed beside bare jupyter_client ({seconds:.0f} s, load {load:.1f})", console=console)
     for line in wrong:
         console.print(f"[red]WRONG[/red] {line}", highlight=False)
+
+
+def _console() -> Console:
+    # A pipe gets the whole table too.
+    return Console(width=None if sys.stdout.isatty() else 160)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,9 @@ import psutil
 import pytest
 
 from runtimed.client.admin import DaemonClient
+from runtimed.docs.crdt import Document
+from runtimed.docs.notebook import NotebookDoc
+from runtimed.errors import DocumentCorrupt
 from serving import Daemon, until
 
 # An environment that both daemons make from an empty one in a second or two; nteract's of no packages is never ready
@@ -46,32 +49,80 @@ def nteracts_daemon(release: Path, *, pool: int = 0) -> Iterator[Path]:
     """The socket of nteract's of this release; with a ``pool``, back when one environment of it is ready."""
     with tempfile.TemporaryDirectory(prefix="rn", ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
-        socket = folder / "runtimed.sock"
-        command = [release / "daemon", "run", "--socket", socket, "--cache-dir", folder / "cache"]
-        command += ["--blob-store-dir", folder / "blobs", "--uv-pool-size", str(pool)]
-        command += ["--conda-pool-size", "0", "--pixi-pool-size", "0"]
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(command, env=_home(folder), cwd=folder, stdout=log, stderr=log)
+        daemon = NteractDaemon(release, folder, folder / "runtimed.sock")
         try:
-            client = DaemonClient(socket)
-            until(lambda: process.poll() is not None or client.ping())
-            assert process.poll() is None, (folder / "log").read_text()
-            until(lambda: pool == 0 or client.status()["uv_available"], 120)
-            yield socket
+            daemon.start(pool=pool)
+            yield daemon.socket
         finally:
-            # Its kernels outlive it by a while.
-            left = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-            process.terminate()
-            process.wait(30)
-            for child in left:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    child.kill()
+            daemon.close()
+
+
+class NteractDaemon:
+    """nteract's of one release in a folder of its own, started and killed at will."""
+
+    def __init__(self, release: Path, folder: Path, socket: Path) -> None:
+        self.folder, self.socket = folder, socket
+        self._release = release
+        self._process: subprocess.Popen[bytes] | None = None
+        self._left: list[psutil.Process] = []  # its kernels outlive it by a while
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, *, pool: int = 0) -> None:
+        """Unless it runs. Back when it answers, and with a ``pool`` when one environment of it is ready."""
+        folder, socket = self.folder, self.socket
+        if self.runs:
+            return
+        socket.parent.mkdir(parents=True, exist_ok=True)
+        command = [self._release / "daemon", "run", "--socket", socket, "--cache-dir", folder / "pool"]
+        command += ["--blob-store-dir", socket.parent / "blobs", "--uv-pool-size", str(pool)]
+        command += ["--conda-pool-size", "0", "--pixi-pool-size", "0"]
+        with (folder / "log").open("ab") as log:
+            process = subprocess.Popen(command, env=_home(folder), cwd=folder, stdout=log, stderr=log)
+        self._process = process
+        client = DaemonClient(socket)
+        until(lambda: process.poll() is not None or client.ping())
+        assert process.poll() is None, (folder / "log").read_text()
+        until(lambda: pool == 0 or client.status()["uv_available"], 120)
+
+    def keeps(self, source: str) -> bool:
+        """Whether it has written a cell of this source to its disk, which it does a while after it said so."""
+        kept = (self.folder / "home/.cache").glob("*/notebook-docs/*.automerge")
+        return any(source in sources for sources in map(_sources, kept))
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._end(subprocess.Popen.kill)
+
+    def close(self) -> None:
+        self._end(subprocess.Popen.terminate)
+        for child in self._left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+
+    def _end(self, how: Callable[[subprocess.Popen[bytes]], None]) -> None:
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        self._left += psutil.Process(process.pid).children(recursive=True)
+        how(process)
+        process.wait(30)
+
+
+def _sources(path: Path) -> list[str]:
+    try:
+        notebook = NotebookDoc(Document.load(path.read_bytes(), actor="reader"))
+    except DocumentCorrupt:  # half written
+        return []
+    return [cell.source for cell in notebook.cells()]
 
 
 def _home(folder: Path) -> dict[str, str]:
     """Of its own, or it would meet the daemon of whoever runs the tests."""
     settings = folder / "home/.config/nteract/settings.json"
-    settings.parent.mkdir(parents=True)
+    settings.parent.mkdir(parents=True, exist_ok=True)
     settings.write_text(json.dumps({"uv": {"default_packages": []}, "default_python_env": "uv", "keep_alive_secs": 60}))
     home = folder / "home"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RUNTIMED_")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from runtimed.client.seat import Seat
     from runtimed.models import ExecutionResult
 
+LATE_ERROR: Final = 1.0  # how long after an interrupted cell's end its KeyboardInterrupt may show
 UNKNOWN_TIMEOUT: Final = 2.0  # how long an execution may take to show up in the replica
 
 
@@ -93,7 +95,7 @@ async def _timed(
         async with asyncio.timeout(timeout):
             if not queued:
                 await _queue(seat, started, write)
-            await seat.watches.until(lambda: seat.runtime.has_ended(started.execution_id))
+            await _ended(seat, started.execution_id)
     except TimeoutError:
         raise ExecutionTimeout(
             f"execution {started.execution_id} has not ended within {timeout:g} s; it goes on",
@@ -108,6 +110,17 @@ async def _timed(
             hint="the next call reconnects; get_cell() shows what it put out",
         ) from lost
     return await read_execution(seat, *started)
+
+
+async def _ended(seat: Seat, execution_id: str) -> None:
+    """Until it has, and its outputs are here: ours are by then, of nteract's daemon an error may be late."""
+    runtime = seat.runtime
+    await seat.watches.until(lambda: runtime.has_ended(execution_id))
+    if seat.foreign_version is None or runtime.status(execution_id) != "error":
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LATE_ERROR):
+            await seat.watches.until(lambda: any(m["output_type"] == "error" for m in runtime.outputs(execution_id)))
 
 
 async def _queue(seat: Seat, started: Started, write: Write | None = None) -> None:

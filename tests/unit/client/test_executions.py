@@ -8,6 +8,7 @@ import pytest
 
 from runtimed.client.aio import AsyncSession
 from runtimed.errors import ConnectionLost, ExecutionTimeout, InvalidRequest
+from runtimed.outputs.manifests import error_manifest
 from unit.client.conftest import Opener
 from unit.client.stand_in import HANG, StandIn, until
 
@@ -151,3 +152,22 @@ async def test_a_timeout_that_is_none_is_refused_before_anything_runs(
     with pytest.raises(InvalidRequest, match="timeout_secs"):
         await session.run("1+1", timeout_secs=timeout)  # type: ignore[arg-type]
     assert not daemon.room.notebook.cell_ids()
+
+
+async def test_an_error_that_nteracts_daemon_tells_after_the_end_is_waited_for(
+    open_session: Opener, daemon: StandIn
+) -> None:
+    daemon.foreign = "2.9.0"
+    session = open_session()
+    await session.connect()
+    running = asyncio.create_task(session.run(HANG))
+    execution_id = await until_hanging(daemon)
+
+    daemon.room.finish_hanging("error")
+    await until(lambda: session._membership.current.runtime.has_ended(execution_id))
+    daemon.room.put(execution_id, error_manifest("o", "KeyboardInterrupt", "", []))
+    daemon.room.flush()
+
+    error = (await running).error
+    assert error is not None
+    assert error.ename == "KeyboardInterrupt"
