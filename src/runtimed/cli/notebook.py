@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from runtimed.cli import console
-from runtimed.errors import InvalidRequest, NotebookNotFound
+from runtimed.errors import InvalidRequest, NotAvailable, NotebookNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -95,7 +95,34 @@ def text_of(notebook: str) -> str:
     home = _home_of(notebook)
     ensure_daemon(home)
     with _missing_named(notebook):
-        return DaemonClient(home).export_notebook(notebook)
+        try:
+            return DaemonClient(home).export_notebook(notebook)
+        except NotAvailable:
+            if (path := _file_of(notebook)) is None:
+                raise
+            return _saved_text(path, home)
+
+
+def _saved_text(path: Path, home: Path) -> str:
+    """By way of the file: nteract's daemon writes one, and exports nothing."""
+    from runtimed import DaemonClient, Session
+
+    if any(room.get("path") == str(path) for room in DaemonClient(home).list_rooms()):
+        session = Session(str(path), socket_path=home)
+        try:
+            session.save()
+        finally:
+            session.close()
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise NotebookNotFound(f"{path} cannot be read: {exc}", hint="check the path") from exc
+
+
+def _file_of(notebook: str) -> Path | None:
+    from runtimed import paths
+
+    return paths.notebook_id_of(notebook, Path.cwd()).path
 
 
 def _home_of(notebook: str) -> Path:
