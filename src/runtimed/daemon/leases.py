@@ -202,6 +202,7 @@ class SharedLease:
         self._host = host
         self._tenancy = host.tenancy
         self._tenant: Tenant | None = None
+        self._fresh = False
         self.on_lost: Callable[[], None] = lambda: None
 
     async def begin(self, asked: wire.Join) -> None:
@@ -210,7 +211,7 @@ class SharedLease:
         Raises:
             RuntimedError: there is no kernel, and why.
         """
-        lease_id = new_id()
+        lease_id, self._fresh = new_id(), asked.fresh
         opened = events.LeaseOpened(
             lease_id=lease_id,
             actor_label=f"{principal()}/{asked.origin}:{lease_id[:8]}",
@@ -228,6 +229,8 @@ class SharedLease:
     async def end(self) -> None:
         if self._tenant is not None:
             self._tenancy.close(self._tenant)
+        if self._fresh and not self._host.peer_count and not self._tenancy.held:
+            self._host.tell(events.Closing())
         self._connection.close()
 
     def received(self, frames: list[Frame]) -> None:

@@ -40,6 +40,7 @@ class LeasedKernel:
         record: Literal["cells", "log", "off"],
         kernel_type: str,
         env_source: str,
+        fresh: bool = False,
         cwd: str | os.PathLike[str] | None = None,
     ) -> None:
         self.cwd = Path(cwd or ".").absolute()
@@ -53,6 +54,7 @@ class LeasedKernel:
             record=record,
             kernel_type=kernel_type,
             env_source=env_source,
+            fresh=fresh,
         )
         self._lease, joined = LeaseSocket.take(asked, timeout=START_S)
         self._lease.on_told = self._told

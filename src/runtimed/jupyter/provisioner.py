@@ -9,22 +9,31 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from typing import TYPE_CHECKING, Any, cast
+import threading
+from concurrent.futures import Future
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
-from traitlets import Enum, Unicode
+from traitlets import Bool, Enum, Unicode
 
 from runtimed.jupyter.leased import LeasedKernel
+from runtimed.jupyter.relayed import own_command
 from runtimed.jupyter.remote import RemotePopen
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jupyter_client.connect import KernelConnectionInfo
 
 __all__ = ["NOTEBOOK_VARIABLE", "RuntimedProvisioner"]
 
 NOTEBOOK_VARIABLE = "RUNTIMED_NOTEBOOK"
+LOOK_S: Final = 0.002
 NBCLIENT = "--HistoryManager.hist_file=:memory:"  # what a program passes that executes a notebook
+
+T = TypeVar("T")
 
 
 class RuntimedProvisioner(LocalProvisioner):
@@ -41,12 +50,18 @@ class RuntimedProvisioner(LocalProvisioner):
         ("cells", "log", "off"), "cells", help="What is executed shows as cells, in the log alone, or nowhere."
     ).tag(config=True)
 
+    fresh = Bool(False, help="Without a notebook_id: a new notebook for each kernel, which ends with us.").tag(
+        config=True
+    )
+
     process: RemotePopen | LeasedKernel | None = None  # type: ignore[assignment]  # they have the same face
     _leased: LeasedKernel | None = None  # held over restarts
 
     @property
     def notebook(self) -> str:
         """Which notebook we share, if any."""
+        if self.fresh and not self.notebook_id:
+            return f"jupyter-{self.kernel_id}"
         return str(self.notebook_id) or os.environ.get(NOTEBOOK_VARIABLE, "")
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
@@ -57,8 +72,7 @@ class RuntimedProvisioner(LocalProvisioner):
         return await KernelProvisionerBase.pre_launch(self, cmd=[], **kwargs)
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-        # In a thread: a daemon may have to be started first, or an environment built.
-        process = await asyncio.to_thread(self._launched, cmd, kwargs)
+        process = await _beside_the_loop(partial(self._launched, cmd, kwargs))
         self.process, self.pid, self.cwd = process, process.pid, process.cwd
         return self.connection_info
 
@@ -82,7 +96,7 @@ class RuntimedProvisioner(LocalProvisioner):
         return self._share(options) if self.notebook else self._own(cmd, options)
 
     def _own(self, cmd: list[str], options: dict[str, Any]) -> RemotePopen:
-        return RemotePopen(cmd, files=self._files(), **LocalProvisioner._scrub_kwargs(options))
+        return RemotePopen(own_command(cmd), files=self._files(), **LocalProvisioner._scrub_kwargs(options))
 
     def _share(self, options: dict[str, Any]) -> LeasedKernel:
         if self._leased is None or self._leased.lost:
@@ -91,6 +105,7 @@ class RuntimedProvisioner(LocalProvisioner):
                 runner=NBCLIENT in options.get("extra_arguments", ()),
                 record=cast("Any", self.record),
                 cwd=options.get("cwd"),
+                fresh=self.fresh and not self.notebook_id,
                 **self._kind(),
             )
         else:
@@ -114,6 +129,26 @@ class RuntimedProvisioner(LocalProvisioner):
         ports = [getattr(manager, f"{name}_port") for name in ("shell", "iopub", "stdin", "hb", "control")]
         sockets = [f"{manager.ip}-{port}" for port in ports] if manager.transport == "ipc" else []
         return [manager.connection_file, *sockets]
+
+
+async def _beside_the_loop(launch: Callable[[], T]) -> T:
+    """What it gives, from a thread: a daemon may have to be started first, or an environment built.
+
+    A tool may have forked, and with it a loop: then neither its executor's threads exist nor is a wake-up from
+    another thread sure to arrive here. So the thread is our own, and it is looked at.
+    """
+    result: Future[T] = Future()
+    threading.Thread(target=_settle, args=(result, launch), daemon=True).start()
+    while not result.done():  # noqa: ASYNC110
+        await asyncio.sleep(LOOK_S)
+    return result.result()
+
+
+def _settle(result: Future[T], launch: Callable[[], T]) -> None:
+    try:
+        result.set_result(launch())
+    except BaseException as error:  # noqa: BLE001  # whoever waits is told
+        result.set_exception(error)
 
 
 def _refuse_encryption(manager: Any, options: dict[str, Any]) -> None:

@@ -39,6 +39,7 @@ class Join(_Asked, frozen=True, kw_only=True, tag="join"):
     record: Literal["cells", "log", "off"] = "cells"
     kernel_type: str = "python"
     env_source: str = "auto"
+    fresh: bool = False  # the notebook was made for this lease: its kernel ends with it if nobody else is there
 
 
 class Restart(_Asked, frozen=True, kw_only=True, tag="restart"):
