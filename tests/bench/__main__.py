@@ -19,6 +19,7 @@ from floods import displays, html, lines
 from leases import owned, shared
 from lines import cells, fresh_and_aged, idle, mcp
 from rich.console import Console
+from runners import nbclient
 from stage import Stage, stage
 from starts import starts
 from table import Measure, show, write_json
@@ -34,6 +35,7 @@ LINES: dict[str, Callable[[Stage], Iterator[Measure]]] = {
     "displays": displays,
     "html": html,
     "starts": starts,
+    "nbclient": nbclient,
     "idle": idle,
 }
 
