@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,8 @@ from nbclient.exceptions import DeadKernelError
 
 from faults.standing import standing
 from runtimed import Session
-from runtimed.errors import NotebookNotFound
+from runtimed.errors import NotebookNotFound, RuntimedError
+from runtimed.jupyter.leased import LeasedKernel
 from runtimed.jupyter.provisioner import RuntimedProvisioner
 from serving import Daemon, until
 
@@ -446,3 +449,35 @@ def test_a_wrong_key_is_heard_by_nobody(room: Session):
             stranger.wait_for_ready(timeout=2)
         stranger.stop_channels()
         assert tool.run("unharmed = 1")["status"] == "ok"
+
+
+# ------------------------------------------------------------------ kernels that never come
+
+
+@contextmanager
+def slow_kernelspec(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The env_source of a kernel that never answers."""
+    spec = folder / "kernels" / "neverready" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    argv = [sys.executable, "-c", "import time; time.sleep(600)", "{connection_file}"]
+    spec.write_text(json.dumps({"argv": argv, "display_name": "never", "language": "python"}))
+    patch.setenv("JUPYTER_PATH", str(folder))
+    yield "kernelspec:neverready"
+
+
+@pytest.mark.parametrize("how", ["the daemon stops", "a peer shuts it down"])
+def test_who_waits_for_a_kernel_hears_that_there_will_be_none(
+    daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+):
+    with slow_kernelspec(tmp_path, monkeypatch) as env_source, ThreadPoolExecutor() as pool:
+        daemon.start()
+        join = partial(LeasedKernel, "waits", runner=False, record="cells", kernel_type="python", env_source=env_source)
+        waiting = pool.submit(join)
+        until(lambda: "waits" in daemon.rooms() and daemon.rooms()["waits"].get("kernel_status") == "starting")
+        if how == "the daemon stops":
+            daemon.stop()
+        else:
+            with Session("waits", socket_path=daemon.socket) as session:
+                session.shutdown_kernel()
+                assert isinstance(waiting.exception(timeout=30), RuntimedError)
+        assert isinstance(waiting.exception(timeout=30), RuntimedError)

@@ -110,6 +110,8 @@ class RoomHost:
     def _kernel_told(self, event: events.Event) -> None:
         self.tenancy.follow(event)
         self.tell(event)
+        if not self.room.executions.has_kernel:
+            self.tenancy.will_not_start("it was shut down first")
 
     def settle(self) -> None:
         """The end of a wake-up: if somebody waits everybody hears now, else a few milliseconds bring more."""

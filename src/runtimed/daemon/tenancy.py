@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from runtimed.daemon.services import principal
 from runtimed.daemon.tenant import ABORTED, Tenant, execution_id_of, failed
-from runtimed.errors import KernelDied
+from runtimed.errors import KernelDied, KernelStartError, RuntimedError
 from runtimed.kernels.place import Place
 from runtimed.room import events
 from runtimed.store.atomic import write_atomic
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runtimed.daemon.runner import KernelRunner
-    from runtimed.errors import RuntimedError
     from runtimed.kernels.endpoint import ClientRequest
     from runtimed.kernels.messages import KernelMessage
 
@@ -102,6 +101,7 @@ class Tenancy:
         self._changed()
 
     def close_all(self) -> None:
+        self.will_not_start("the notebook was closed")
         for holder in list(self._holders.values()):
             holder.closed()
         for tenant in list(self._tenants.values()):
@@ -138,12 +138,18 @@ class Tenancy:
         if event is not None and self._starting is None:
             self._starting = asyncio.get_running_loop().create_future()
             self._starting.add_done_callback(lambda future: future.cancelled() or future.exception())
-            self._tell(event)
+            self._begin(event)
         if self._starting is not None:
             await asyncio.shield(self._starting)
         if self._runner.kernel is None:
             raise KernelDied("The kernel has ended", hint="start it again")
         return self._runner.kernel.pid
+
+    def _begin(self, event: events.Event) -> None:
+        try:
+            self._tell(event)
+        except RuntimedError as error:  # the room refused, so nothing was begun
+            self._started(error)
 
     # What becomes of the kernel
 
@@ -162,6 +168,10 @@ class Tenancy:
                 self.ends(reason)
             case _:
                 pass
+
+    def will_not_start(self, reason: str) -> None:
+        """Whoever waits for a kernel is not to wait for ever."""
+        self._started(KernelStartError(f"No kernel was started: {reason}", hint="ask again"))
 
     def ends(self, reason: str = "it was shut down") -> None:
         """The kernel is no more, or about to be."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from runtimed.kernels.place import Place
 
 QUIET_S = 0.5  # after kernel_info: clients take 0.2 s of silence on iopub for the sign that they are ready
+HELD_MAX = 1000  # messages behind one execution that waits; what is beyond overtakes it
 KNOWN_MAX = 1024  # requests whose messages are still told from those of others
 IN_QUIET = frozenset({"comm_open", "comm_msg", "comm_close"})  # of others: without these a widget is lost
 
@@ -49,7 +50,10 @@ class Tenant:
         """Keep the order of our own messages: hold this one if an execution of ours has not had its turn."""
         if not self.waiting:
             return False
-        next(reversed(self.waiting.values())).append(request)
+        held = next(reversed(self.waiting.values()))
+        if len(held) >= HELD_MAX:
+            return False
+        held.append(request)
         return True
 
     # What the kernel says

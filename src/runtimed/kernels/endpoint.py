@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb")  # jupyter_client's order of ports
 UNREAD_MAX = 50_000  # parts of messages that a client may leave unread on iopub; then it misses some, as with a kernel
 TIDIED_S = 0.5  # how long a client that leaves may take until it has removed the files of our sockets
+MESSAGE_MAX = 100 << 20  # bytes of one part of a message; a client that sends more is hung up on
 SLICE = 256  # messages read from a socket before others have their turn
 
 
@@ -145,6 +146,7 @@ class ClientEndpoint:
         kinds = {"iopub": zmq.XPUB, "hb": zmq.REP}
         socket = context.socket(kinds.get(name, zmq.ROUTER))
         socket.linger = 0
+        socket.maxmsgsize = MESSAGE_MAX
         if name == "iopub":
             socket.sndhwm = UNREAD_MAX
             socket.xpub_verbose = True  # every newcomer is seen, and welcomed (JEP 65)
