@@ -5,7 +5,6 @@ Nothing is judged here; what is malformed says so in its place.
 
 from __future__ import annotations
 
-import re
 import tomllib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -25,7 +24,8 @@ __all__ = [
 ]
 
 MANAGERS: Final = ("uv", "conda", "pixi")
-_SCRIPT: Final = re.compile(r"(?m)^# /// script[ \t]*$\n(?P<content>(?:^#(?:| .*)$\n?)+?)^# ///[ \t]*$")
+_BEGIN: Final = "# /// script"
+_END: Final = "# ///"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +77,19 @@ def declared_in(metadata: Mapping[str, Any], code: Iterable[str] = ()) -> Declar
 
 def script_block(source: str) -> str | None:
     """The content of the first ``# /// script`` block (PEP 723), as TOML."""
-    if "# /// script" not in source or (match := _SCRIPT.search(source)) is None:
+    if _BEGIN not in source:
         return None
-    lines = match["content"].splitlines(keepends=True)
-    return "".join(line[2:] if line.startswith("# ") else line[1:] for line in lines)
+    content: list[str] | None = None
+    for line in source.split("\n"):
+        if content is None:
+            content = [] if line.rstrip(" \t") == _BEGIN else None
+        elif content and line.rstrip(" \t") == _END:
+            return "".join(content)
+        elif line == "#" or line.startswith("# "):
+            content.append(f"{line[2:]}\n")
+        else:
+            content = None
+    return None
 
 
 def script_requirements(script: str | None) -> tuple[str, ...]:

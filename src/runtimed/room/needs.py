@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from runtimed.docs.declared import Declared
     from runtimed.room.documents import Documents
 
-_MATCH_SPEC: Final = re.compile(r"[A-Za-z0-9][\w.-]*(\s*[=<>!~][^/:\s]*)*")
+# Whatever a peer writes is matched on the loop: each character can be taken in one way alone, or `====…` takes years.
+_MATCH_SPEC: Final = re.compile(r"[A-Za-z0-9][\w.-]*(\s*[=<>!~][^/:\s]*(\s+[=<>!~][^/:\s]*)*)?")
 _INTO: Final = {
     "auto": "uv", "": "uv", "auto:uv": "uv", "uv:inline": "uv",
     "auto:conda": "conda", "conda:inline": "conda",

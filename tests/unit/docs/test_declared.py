@@ -35,3 +35,8 @@ def test_a_script_block_is_found_in_a_cell() -> None:
     assert script_block(cell) == "dependencies = ['a']\n\nrequires-python = '>=3.11'\n"
     assert declared_in({}, ["x = 1", cell]).script == script_block(cell)
     assert script_block("# /// script\n# never ended") is None
+    assert script_block("# /// script\n# broken off\nx = 1\n# /// script\n# whole\n# ///") == "whole\n"
+
+
+def test_a_cell_of_nothing_but_beginnings_is_read_once() -> None:
+    assert script_block("# /// script\n" * 40_000) is None  # each read to its end would take minutes

@@ -118,6 +118,7 @@ def test_what_a_failed_launch_named_is_not_kept(network: Network, ann: PeerAtHom
         ("auto", "--index-url=x"),
         ("conda:inline", "conda-forge::x"),
         ("conda:inline", "https://elsewhere/x.conda"),
+        ("conda:inline", f"a{'=' * 200}/"),  # an answer at once: the room waits for it
         ("uv:pyproject", "polars"),
         ("deno", "polars"),
     ],
