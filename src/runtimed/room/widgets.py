@@ -82,6 +82,8 @@ class Widgets:
         self._documents.in_comms(lambda tx: comms.set_values(tx, comm_id, state))
 
     def _set(self, comm_id: str, state: dict[str, Any]) -> None:
+        if isinstance(msg_id := state.get(_CAPTURE), str):
+            self._documents.in_runtime(lambda tx: topology.set_capture(tx, comm_id, msg_id))
         if comm_id in self._unwritten:
             self._unwritten[comm_id] |= state
             return
@@ -93,8 +95,6 @@ class Widgets:
             comms.set_values(tx, comm_id, values)
 
         self._documents.in_comms(write)
-        if isinstance(msg_id := state.get(_CAPTURE), str):
-            self._documents.in_runtime(lambda tx: topology.set_capture(tx, comm_id, msg_id))
 
     def _close(self, comm_id: str) -> None:
         comms = self._documents.comms

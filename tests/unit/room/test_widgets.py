@@ -121,6 +121,15 @@ def test_an_output_widgets_content_is_in_both_documents_and_the_kernel_is_told(n
     assert (entry["outputs"], entry["capture_msg_id"]) == ([manifest], "e")
 
 
+def test_a_capture_that_begins_and_ends_in_one_flush_has_ended(network: Network):
+    opened(network, "a", _model_name="OutputModel", msg_id="")
+
+    report(network, events.CommUpdated("a", {"msg_id": "e"}), events.CommUpdated("a", {"msg_id": ""}))
+
+    assert network.room.documents.comms.values("a")["msg_id"] == ""
+    assert network.peers["ann"].runtime._root_dict("comms")["a"]["capture_msg_id"] == ""
+
+
 def test_a_closed_widget_is_gone_and_a_new_kernel_has_none(network: Network):
     opened(network, "a", value=1)
     opened(network, "b", value=1)
