@@ -97,12 +97,13 @@ def _policy() -> str:
 
 
 def _allow(names: list[str]) -> None:
-    from runtimed.environments.consent import plain_name
+    from packaging.utils import InvalidName, canonicalize_name
 
-    plain = [plain_name(name) for name in names]
-    if odd := [name for name, known in zip(names, plain, strict=True) if known != name.lower().replace("_", "-")]:
-        raise InvalidRequest(f"{', '.join(odd)}: a plain name is wanted", hint="such as: --package polars")
-    _book().allow([name for name in plain if name], BY)
+    try:
+        plain = [canonicalize_name(name, validate=True) for name in names]
+    except InvalidName as exc:
+        raise InvalidRequest(f"{exc}: a plain name is wanted", hint="such as: --package polars") from exc
+    _book().allow(plain, BY)
 
 
 def _shown(entry: str) -> str:
