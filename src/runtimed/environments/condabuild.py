@@ -39,7 +39,6 @@ async def build(order: Order) -> Environment:
         packages=kept_of(spec.names, short),
         pinned=resolved.packages,
         layers=(layer,),
-        details={"notes": list(spec.notes)} if spec.notes else {},
         shortfall=short,
     )
 

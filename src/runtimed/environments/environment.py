@@ -7,7 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runtimed.docs.declared import Declared
 
@@ -58,7 +58,6 @@ class Environment:
     layers: tuple[Layer, ...] = ()  # not to be collected while the kernel lives
     prefix: Path | None = None
     shortfall: Shortfall | None = None  # what was asked for and is not in it
-    details: Mapping[str, Any] = field(default_factory=dict)  # what a person may want to know of it
 
     @property
     def python(self) -> Path:

@@ -113,7 +113,7 @@ def _nobody_builds(store: LayerStore) -> bool:
 
 
 def _forget(store: LayerStore) -> None:
-    """What a list came to is of no use without its layer, nor is a lock of one."""
+    """What a list came to is of no use without its layer."""
     layers = {path.name for path in _published(store)}
     for path in (store.root / "resolved").glob("*.json"):
         known = _read(path)

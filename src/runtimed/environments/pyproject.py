@@ -51,7 +51,7 @@ async def build_pyproject(order: Order) -> Environment:
     python, pins = await _synced(uv, place, order)
     _, layer = await find_layer(Wanted(constraints=pins), python=python, store=store, progress=order.progress)
     prefix = order.room_dir / "env"
-    thin, site = await asyncio.to_thread(_stand_between, python, layer, prefix)
+    thin = await asyncio.to_thread(_stand_between, python, layer, prefix)
     search = [str(prefix / "bin"), str(python.parent), str(layer.path / "bin"), os.environ.get("PATH", "")]
     return Environment(
         argv=ipykernel_argv(thin),
@@ -61,7 +61,6 @@ async def build_pyproject(order: Order) -> Environment:
         packages=tuple(tables.get("project", {}).get("dependencies", ())),
         pinned=pins,
         layers=(layer,),
-        details={"project": str(file.path), "site_packages": str(site), "project_is_read_only": place.is_copy},
     )
 
 
@@ -161,9 +160,9 @@ def _copied(path: Path, store: Path) -> Path:
     return copy
 
 
-def _stand_between(python: Path, layer: Layer, prefix: Path) -> tuple[Path, Path]:
+def _stand_between(python: Path, layer: Layer, prefix: Path) -> Path:
     venv = python.parent.parent
     site = next(iter(sorted((venv / "lib").glob("python3*/site-packages"))))
     thin = thin_environment(layer, prefix, before=(site,))
     layer.touch()
-    return thin, site
+    return thin

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["Approval", "TrustBook"]
+__all__ = ["Approval", "TrustBook", "now"]
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Uv", "classify", "find_uv", "run"]
 
 TIMEOUT = 900.0
+ASK_S = 60.0  # for what needs no network
 TAIL = 40  # lines of stderr that an error may show
 LINE_LIMIT = 1 << 20
 
@@ -80,18 +81,14 @@ class Uv:
 
     def indexes(self) -> frozenset[str]:
         """Where the user's configuration takes packages from, as a uv.lock writes it. For a thread."""
-        arguments = [
-            "-q",
-            "--offline",
-            "--no-header",
-            "--emit-index-url",
-            "--emit-find-links",
-            "-p",
-            sys.executable,
-            "-",
-        ]
-        argv = [self.binary, "pip", "compile", *arguments, *self.settings.arguments]
-        asked = subprocess.run(argv, env=self.environ(), cwd="/", input="", capture_output=True, text=True, check=False)
+        arguments = ["-q", "--offline", "--no-header", "--emit-index-url", "--emit-find-links", "-p", sys.executable]
+        argv = [self.binary, "pip", "compile", *arguments, "-", *self.settings.arguments]
+        try:
+            asked = subprocess.run(
+                argv, env=self.environ(), cwd="/", input="", capture_output=True, text=True, check=False, timeout=ASK_S
+            )
+        except subprocess.TimeoutExpired as exc:
+            raise InstallError(f"uv did not say within {ASK_S:g} s where packages come from") from exc
         if asked.returncode:
             raise classify(asked.stderr)
         return frozenset(_without_login(line.partition(" ")[2]) for line in asked.stdout.splitlines() if line)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from runtimed.room.events import LeaseAsked, LeaseOpened
 
 Record = Literal["cells", "log", "off"]
-RECORDS: tuple[Record, ...] = ("cells", "log", "off")
 
 
 class Cells(Protocol):
