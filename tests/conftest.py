@@ -15,6 +15,8 @@ os.environ.setdefault("RUNTIMED_UV_POOL_SIZE", "0")
 REAL = ("integration", "faults", "interop", "conformance", "bench")
 HERE = Path(__file__).parent
 
+pytest.register_assert_rewrite("interop.scenarios")  # they assert as tests do, and are to show what they saw
+
 
 @pytest.fixture
 def anyio_backend() -> str:
