@@ -55,7 +55,7 @@ def story(notebook: Notebook) -> None:
     from runtimed import DaemonClient
 
     try:
-        events = DaemonClient(_home_of(notebook)).story(notebook)
+        events = DaemonClient(home_of(notebook)).story(notebook)
     except NotebookNotFound as exc:
         raise NotebookNotFound(
             f"The notebook {notebook!r} is not loaded", hint="runt notebooks lists those that are"
@@ -92,7 +92,7 @@ def text_of(notebook: str) -> str:
     from runtimed import DaemonClient
     from runtimed.client.launch import ensure_daemon
 
-    home = _home_of(notebook)
+    home = home_of(notebook)
     ensure_daemon(home)
     with _missing_named(notebook):
         try:
@@ -125,7 +125,7 @@ def _file_of(notebook: str) -> Path | None:
     return paths.notebook_id_of(notebook, Path.cwd()).path
 
 
-def _home_of(notebook: str) -> Path:
+def home_of(notebook: str) -> Path:
     """The socket of the daemon that a session with this notebook would go to."""
     from runtimed import paths
     from runtimed.client.discovery import find

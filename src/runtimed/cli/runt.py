@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from runtimed.cli import console, control, demo, doctor, env, jupyter, notebook, run, trust
+from runtimed.cli import console, control, demo, doctor, env, jupyter, kernel, notebook, run, trust
 from runtimed.settings import VERSION
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
@@ -25,6 +25,7 @@ def runt(
 app.add_typer(control.app, name="daemon")
 app.add_typer(jupyter.app, name="jupyter")
 app.add_typer(env.app, name="env")
+app.add_typer(kernel.app, name="kernel")
 app.add_typer(trust.app, name="trust")
 app.command("notebooks")(notebook.notebooks)
 app.command("ps", hidden=True)(notebook.notebooks)

@@ -108,7 +108,7 @@ class _Passage:
         self._front_codec, self._back_codec = (Codec(str(side["key"]).encode(), "") for side in (front, back))
         self._ways: dict[Socket, Callable[[], None]] = {}
         self._poller = zmq.Poller()
-        identity = uuid.uuid4().bytes  # the same for all, or a question on stdin would not find us
+        identity = uuid.uuid4().hex.encode()  # the same for all, or a question on stdin would not find us
         for name in ASKING:
             asked = self._bound(front, name, zmq.ROUTER)
             asking = self._connected(back, name, zmq.DEALER, identity)

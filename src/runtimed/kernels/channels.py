@@ -69,7 +69,7 @@ class Channels:
         self._on_batch = on_batch
         self._loop = asyncio.get_running_loop()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
-        self._identity = uuid.uuid4().bytes.replace(b"\0", b"\1")
+        self._identity = uuid.uuid4().hex.encode()
         self._iopub = self._connect(zmq.SUB, endpoint.address(endpoint.iopub))
         self._iopub.subscribe(b"")
         self._shell = self._connect(zmq.DEALER, endpoint.address(endpoint.shell))
