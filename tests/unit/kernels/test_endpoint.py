@@ -13,6 +13,7 @@ import zmq
 from blockbuster import BlockBuster
 from jupyter_client.session import Session
 
+import serving
 from runtimed.kernels.endpoint import ClientEndpoint, ClientRequest
 from runtimed.kernels.place import Place
 
@@ -43,16 +44,12 @@ class Client:
 
 
 async def heard(socket: zmq.Socket[bytes]) -> list[bytes]:
-    async with asyncio.timeout(10):
-        while not socket.poll(0):
-            await asyncio.sleep(0.005)
+    assert await asyncio.to_thread(socket.poll, 10_000)
     return socket.recv_multipart()
 
 
 async def until(look: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not look():
-            await asyncio.sleep(0.005)
+    await asyncio.to_thread(serving.until, look)
 
 
 @pytest.fixture
@@ -61,9 +58,7 @@ def requests() -> list[ClientRequest]:
 
 
 @pytest.fixture
-async def endpoint(
-    requests: list[ClientRequest], blockbuster: BlockBuster
-) -> AsyncIterator[ClientEndpoint]:
+async def endpoint(requests: list[ClientRequest], blockbuster: BlockBuster) -> AsyncIterator[ClientEndpoint]:
     blockbuster.functions["os.stat"].can_block_in("runtimed/kernels/endpoint.py", "rebind")
     with TemporaryDirectory(prefix="rt") as folder:
         place = await asyncio.to_thread(Place.make, Path(folder), "ipc")
@@ -130,23 +125,28 @@ async def test_a_wrong_key_and_what_is_no_message_are_left_out(
     assert [request.msg_type for request in requests] == ["kernel_info_request"]
 
 
-async def test_the_heart_beats_while_there_is_a_kernel(endpoint: ClientEndpoint, client: Client):
+async def test_the_heart_beats_while_there_is_a_kernel(
+    endpoint: ClientEndpoint, client: Client, requests: list[ClientRequest]
+):
     beat = client.connect(zmq.DEALER, "hb")
     beat.send_multipart([b"", b"ping"])
     shell = client.connect(zmq.DEALER, "shell")
     client.session.send(shell, "kernel_info_request", {})
-    await asyncio.sleep(0)
+    await until(lambda: requests)
     assert not beat.poll(0)
 
     endpoint.beat(alive=True)
     assert await heard(beat) == [b"", b"ping"]
 
 
-async def test_files_that_a_client_removed_are_there_again(endpoint: ClientEndpoint, client: Client):
+async def test_files_that_a_client_removed_are_there_again(
+    endpoint: ClientEndpoint, client: Client, requests: list[ClientRequest]
+):
     path = Path(f"{endpoint.info['ip']}-1")
-    path.unlink()
+    await asyncio.to_thread(path.unlink)
     endpoint.rebind()
 
-    assert path.exists()
+    assert await asyncio.to_thread(path.exists)
     shell = client.connect(zmq.DEALER, "shell")
     client.session.send(shell, "kernel_info_request", {})
+    await until(lambda: requests)
