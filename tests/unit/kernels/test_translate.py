@@ -80,6 +80,19 @@ def test_an_execution_in_one_batch_is_started_put_and_finished_in_this_order() -
     assert finished == ExecutionFinished("e", "ok", 3)
 
 
+def test_a_request_with_an_id_of_its_own_is_reported_under_its_execution() -> None:
+    made = translator()
+    made.begin("e", "its-own")
+    assert made.is_running("its-own")
+    reports = feed(made, printed("its-own", "hi"), reply("its-own", execution_count=1), status("its-own", "idle"))
+    late = feed(made, printed("its-own", "late"))
+
+    assert list(texts_of(reports, "e").values()) == ["hi"]
+    assert reports[-1] == ExecutionFinished("e", "ok", 1)
+    assert list(texts_of(late, "e").values())[-1].endswith("late")
+    assert not made.is_running("its-own")
+
+
 @pytest.mark.parametrize("last", [reply("e"), status("e", "idle")])
 def test_neither_reply_nor_idle_alone_ends_an_execution(last: KernelMessage) -> None:
     made = translator("e")
