@@ -25,14 +25,14 @@ DEADLINE_S = 120.0
 def starts(stage: Stage) -> Iterator[Measure]:
     """Waiting, forked, launched; all beside bare jupyter_client's start of the same environment."""
     times = stage.times(10, 4)
-    bare = statistics.median(_bare(stage) for _ in range(times))
+    launched, bares = zip(*[(_start(stage.socket), _bare(stage)) for _ in range(times)], strict=True)
+    bare = statistics.median(bares)
     with _place(stage, "one", kernels=1) as socket:
         yield from _one_by_one(socket, times, bare)
     with _place(stage, "many", kernels=ROOMS) as socket:
         yield from _memory(socket)
         yield _together(socket)
-    launched = [_start(stage.socket) for _ in range(times)]
-    yield _measure("kernel start, launched", launched, bare, 0.7)
+    yield _measure("kernel start, launched", [*launched], bare, 0.7)
     yield _measure("kernel start, new layer (packages in uv's cache)", [_in_new_layer(stage)], bare, None)
 
 
