@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +17,7 @@ from conformance.sdists import unpacked
 PROVISIONER = "JUPYTER_DEFAULT_PROVISIONER_NAME"
 OURS = "runtimed-provisioner"
 LONGEST_S = 900
+REPORT, SAID = "report.xml", "said.txt"
 
 
 class Suite(NamedTuple):
@@ -65,19 +68,22 @@ def run(suite: Suite, *, ours: bool, only: tuple[str, ...] = ()) -> Results:
 
 
 class Running:
-    def __init__(self, process: subprocess.Popen[str], report: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
         self._process = process
-        self._report = report
+        self._report, self._said = folder / REPORT, folder / SAID
 
     def __enter__(self) -> Running:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
+        # Its children too: a suite that forks and hangs would leave them.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
     def results(self) -> Results:
-        said, _ = self._process.communicate(timeout=LONGEST_S)
+        self._process.wait(LONGEST_S)
+        said = self._said.read_text(errors="replace")
         assert self._report.exists(), said[-3000:]
         return _read(self._report, said)
 
@@ -88,14 +94,15 @@ def start(suite: Suite, *, ours: bool, only: tuple[str, ...] = ()) -> Running:
     folder = Path(tempfile.mkdtemp(prefix="suite"))
     # Kernels' sockets and connection files of two runs must not meet, nor what is a user's.
     environ |= {"JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "IPYTHONDIR": str(folder / "ipython")}
-    report = folder / "report.xml"
-    command = [sys.executable, "-m", "pytest", "-q", "--no-header", f"--junit-xml={report}", *suite.args, *suite.paths]
-    # Ours reads the whole of our own settings; the suites bring their own.
+    command = [sys.executable, "-m", "pytest", "-q", "--no-header", f"--junit-xml={folder / REPORT}"]
+    command += [*suite.args, *suite.paths]
     command += ["-k", " or ".join(only)] if only else []
-    process = subprocess.Popen(
-        command, cwd=unpacked(suite.project), env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    return Running(process, report)
+    # A file and no pipe: what a suite leaves running would hold the pipe open.
+    with (folder / SAID).open("wb") as said:
+        process = subprocess.Popen(
+            command, cwd=unpacked(suite.project), env=environ, stdout=said, stderr=said, start_new_session=True
+        )
+    return Running(process, folder)
 
 
 def _read(report: Path, said: str) -> Results:

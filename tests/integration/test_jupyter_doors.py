@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import start_new_kernel
 
@@ -157,3 +158,24 @@ def test_a_relay_says_why_it_cannot(tmp_path: Path):
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: ")
     assert unknown in ended.stderr
+
+
+def test_a_connection_file_leads_to_the_kernel_of_a_notebook(shared_daemon: Daemon, tmp_path: Path):
+    with Session("attended") as session:
+        missing = runt("kernel", "connection-file", "attended")
+        assert (missing.returncode, missing.stdout) == (1, "")
+        session.run("x = 41")
+
+        file = Path(runt("kernel", "connection-file", "attended", "--folder", str(tmp_path)).stdout.strip())
+
+        assert file.stat().st_mode & 0o777 == 0o600
+        client = BlockingKernelClient(connection_file=str(file))
+        client.load_connection_file()
+        client.start_channels()
+        client.wait_for_ready(timeout=30)
+        said: list[str] = []
+        client.execute_interactive(
+            "print(x + 1)", timeout=20, output_hook=lambda m: said.append(m["content"].get("text", ""))
+        )
+        client.stop_channels()
+        assert "".join(said) == "42\n"
