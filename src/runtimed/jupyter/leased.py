@@ -127,7 +127,8 @@ class LeasedKernel:
 
 def origin() -> str:
     """The program that we are, as a cell's metadata may name it."""
-    name = Path(sys.argv[0]).name if sys.argv else ""
+    program = Path(sys.argv[0] if sys.argv else "")
+    name = program.parent.name if program.name == "__main__.py" else program.name  # python -m
     return (name.removesuffix(".py") or "python")[:64]
 
 
