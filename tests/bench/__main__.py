@@ -74,7 +74,7 @@ def _contest(chosen: argparse.Namespace, progress: Console) -> int:
     show(lines, release=release, title=title, console=_console())
     if chosen.json:
         chosen.json.write_text(
-            json.dumps({"about": about, "lines": [line._asdict() for line in lines]}, indent=1) + "\n"
+            json.dumps({"about": about, "lines": [line.figures() for line in lines]}, indent=1) + "\n"
         )
     return 0
 

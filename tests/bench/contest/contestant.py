@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,27 +34,35 @@ class Player(Protocol):
     async def open(self, path: str) -> Seat: ...
 
 
-Figures = dict[str, dict[str, float]]
+Figure = dict[str, float]
+Say = Callable[[str, Figure], None]
 
 
-async def play(player: Player, folder: Path, size: int) -> Figures:
-    """Seconds, and how much came back, by the name of the line; ``size`` is 1,000, or less for a quick look."""
-    figures: Figures = {}
+async def play(player: Player, folder: Path, size: int, say: Say) -> None:
+    """Says each line's seconds, and how much came back, when it has them; ``size`` is 1,000, or less for a quick look.
+
+    The dearest for nteract's comes last: on a busy machine time may run out before it.
+    """
+    say("open", await _open(player, folder))
+    seat = await player.create(str(folder))
+    say("cell", await _add(seat, size))
+    say("join", await _join(player, seat, size))
+    await seat.leave()
     seat = await player.create(str(folder))
     await seat.start()
-    figures["fresh"] = await _ones(seat, size // 25)
-    for _ in range(size // 5 - size // 25):
-        await seat.run("1+1")
-    figures["aged"] = await _ones(seat, size // 25)
-    figures["lines"] = await _lines(seat, size * 100)
-    figures["displays"] = await _displays(seat, size)
+    say("fresh", await _ones(seat, size // 25))
+    say("lines", await _lines(seat, size * 100))
+    say("displays", await _displays(seat, size))
     await seat.leave()
-    figures["cell"], figures["join"] = await _cells(player, folder, size)
-    figures["open"] = await _open(player, folder)
-    return figures
+    seat = await player.create(str(folder))
+    await seat.start()
+    for _ in range(size // 5):
+        await seat.run("1+1")
+    say("aged", await _ones(seat, size // 50))
+    await seat.leave()
 
 
-async def _ones(seat: Seat, times: int) -> dict[str, float]:
+async def _ones(seat: Seat, times: int) -> Figure:
     taken = []
     for _ in range(times):
         begin = time.perf_counter()
@@ -63,7 +72,7 @@ async def _ones(seat: Seat, times: int) -> dict[str, float]:
     return {"seconds": statistics.median(taken)}
 
 
-async def _lines(seat: Seat, count: int) -> dict[str, float]:
+async def _lines(seat: Seat, count: int) -> Figure:
     begin = time.perf_counter()
     result = await seat.run(f"for number in range({count}):\n    print('line', number)")
     seconds = time.perf_counter() - begin
@@ -71,7 +80,7 @@ async def _lines(seat: Seat, count: int) -> dict[str, float]:
     return {"seconds": seconds, "arrived": len(wanted & set(result.stdout.splitlines())), "of": count}
 
 
-async def _displays(seat: Seat, count: int) -> dict[str, float]:
+async def _displays(seat: Seat, count: int) -> Figure:
     begin = time.perf_counter()
     result = await seat.run(f"{IMPORT}for number in range({count}):\n    display(HTML(f'<b>{{number}}</b>'))")
     seconds = time.perf_counter() - begin
@@ -79,10 +88,13 @@ async def _displays(seat: Seat, count: int) -> dict[str, float]:
     return {"seconds": seconds, "arrived": len(arrived), "of": count}
 
 
-async def _cells(player: Player, folder: Path, count: int) -> tuple[dict[str, float], dict[str, float]]:
-    seat = await player.create(str(folder))
+async def _add(seat: Seat, count: int) -> Figure:
     there = await seat.cells()
     taken = [await _timed(seat.add(f"x = {n}\ny = x + 1\nprint(x, y)")) for n in range(count - there)]
+    return {"seconds": statistics.median(taken[-max(5, count // 50) :])}
+
+
+async def _join(player: Player, seat: Seat, count: int) -> Figure:
     joins = []
     for _ in range(5):
         begin = time.perf_counter()
@@ -90,11 +102,10 @@ async def _cells(player: Player, folder: Path, count: int) -> tuple[dict[str, fl
         assert await other.cells() == count
         joins.append(time.perf_counter() - begin)
         await other.leave()
-    await seat.leave()
-    return {"seconds": statistics.median(taken[-max(5, count // 50) :])}, {"seconds": statistics.median(joins)}
+    return {"seconds": statistics.median(joins)}
 
 
-async def _open(player: Player, folder: Path) -> dict[str, float]:
+async def _open(player: Player, folder: Path) -> Figure:
     """Copies, so that none is open already; the client counts a file as opened when it is all there."""
     source, taken, cells = folder / "large.ipynb", [], 0
     for _ in range(3):

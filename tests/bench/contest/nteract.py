@@ -1,4 +1,4 @@
-"""nteract's client plays: ``DIR/VERSION/python nteract.py SOCKET FOLDER SIZE`` prints the figures as JSON."""
+"""nteract's client plays: ``DIR/VERSION/python nteract.py SOCKET FOLDER SIZE`` prints each figure as JSON."""
 
 from __future__ import annotations
 
@@ -55,4 +55,6 @@ class Player:
 
 
 socket, folder, size = sys.argv[1:]
-os.write(out, json.dumps(asyncio.run(play(Player(socket), Path(folder), int(size)))).encode())
+asyncio.run(
+    play(Player(socket), Path(folder), int(size), lambda *line: os.write(out, json.dumps(line).encode() + b"\n"))
+)

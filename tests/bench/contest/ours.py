@@ -1,4 +1,4 @@
-"""Our client plays: ``python ours.py SOCKET FOLDER SIZE`` prints the figures as JSON."""
+"""Our client plays: ``python ours.py SOCKET FOLDER SIZE`` prints each figure as JSON."""
 
 from __future__ import annotations
 
@@ -52,4 +52,4 @@ class Player:
 
 
 socket, folder, size = sys.argv[1:]
-print(json.dumps(asyncio.run(play(Player(socket), Path(folder), int(size)))))
+asyncio.run(play(Player(socket), Path(folder), int(size), lambda *line: print(json.dumps(line), flush=True)))
