@@ -23,7 +23,7 @@ from rich.table import Table
 
 HERE = Path(__file__).parent
 SETUP = HERE.parent / "interop" / "setup"
-TIMEOUT_S = 420
+TIMEOUT_S = 300
 NEVER = math.inf  # it was not there when time was up
 
 Figures = dict[str, dict[str, float]]

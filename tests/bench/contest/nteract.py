@@ -33,7 +33,7 @@ class Seat:
         return await (await self._notebook.cells.create(source, "code")).run(120.0)
 
     async def cells(self) -> int:
-        return len([handle.snapshot() for handle in self._notebook.cells])
+        return len(self._notebook.cells.ids)
 
     async def leave(self) -> None:
         await self._notebook.disconnect()
