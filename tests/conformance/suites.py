@@ -50,7 +50,7 @@ SUITES = {
         "papermill",
         ("papermill/tests",),
         # Clouds' clients, whose tests need what nobody has at hand.
-        tuple(f"--ignore-glob=*test_{name}*" for name in ("s3", "gcs", "hdfs", "adl", "abs")),
+        WITHOUT_ASYNCIO + tuple(f"--ignore-glob=*test_{name}*" for name in ("s3", "gcs", "hdfs", "adl", "abs")),
     ),
 }
 
