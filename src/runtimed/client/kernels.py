@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from runtimed.client.answers import expect
-from runtimed.errors import InvalidRequest, NoKernel
+from runtimed.errors import InvalidRequest, NoKernel, NotAvailable
 from runtimed.wire import requests, responses
 
 if TYPE_CHECKING:
@@ -51,6 +51,11 @@ async def launch(
     notebook_path: str | None = None,
     dependencies: Sequence[str] = (),
 ) -> StartedKernel:
+    if dependencies and seat.foreign_version is not None:
+        raise NotAvailable(
+            f"The notebook's daemon is not ours (version {seat.foreign_version}) and takes no dependencies of a call",
+            hint="name them in the notebook's metadata (runt.uv.dependencies), and approve them in the nteract app",
+        )
     request = requests.LaunchKernel(
         kernel_type=kernel_type,
         env_source=env_source,

@@ -18,6 +18,8 @@ from runtimed.daemon.services import new_id, principal
 from runtimed.docs.beginning import beginning_of
 from runtimed.errors import DaemonError, InternalError, InvalidRequest, RuntimedError
 from runtimed.paths import notebook_id_of
+from runtimed.room import events
+from runtimed.room.needs import named_at_creation
 from runtimed.wire import handshake as wire
 from runtimed.wire.frames import FrameType, encode_frame, encode_untyped
 
@@ -117,13 +119,16 @@ class Server:
                 return await self._rooms.open(path)
             case wire.CreateNotebook():
                 known, name = _named(handshake)
-                return await self._rooms.create(
+                packages = named_at_creation(handshake.package_manager, handshake.dependencies)
+                host = await self._rooms.create(
                     notebook_id=known,
                     name=name,
                     working_dir=handshake.working_dir,
                     ephemeral=bool(handshake.ephemeral),
                     beginning=_beginning(handshake),
                 )
+                host.tell(events.Created(handshake.runtime, packages))
+                return host
 
     def _welcome(self, handshake: wire.RoomHandshake, host: RoomHost, label: str) -> wire.Control:
         common: dict[str, Any] = {

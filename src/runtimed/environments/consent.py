@@ -80,9 +80,9 @@ def plain_name(entry: str) -> str | None:
 
 def _needs_approval(subject: Subject, reason: str) -> NeedsApproval:
     return NeedsApproval(
-        f"{subject.source} of {subject.place} needs a person's approval: {reason}",
-        hint=f"a person runs: runt trust approve '{subject.place}'; "
-        "without these packages: start the kernel with env_source='prewarmed'",
+        f"{subject.source} of {subject.place} needs a person's approval: {reason}. "
+        f"A person gives it with: runt trust approve '{subject.place}'",
+        hint="without these packages: start the kernel with env_source='prewarmed'",
     )
 
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from runtimed.errors import RuntimedError
     from runtimed.ipynb.load import LoadStep
     from runtimed.outputs.reducer import OutputOp
+    from runtimed.room.needs import Named
     from runtimed.wire.changes import ChangeHeader
     from runtimed.wire.requests import RequestEnvelope, Response
 
@@ -92,6 +93,14 @@ class PeerJoined:
 
     peer_id: str
     actor_label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """Somebody makes this notebook (or finds it made): python or deno, with packages if some were named."""
+
+    runtime: str
+    named: Named | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +320,7 @@ class Flushed:
 
 Event = (
     PeerJoined
+    | Created
     | PeerLeft
     | Synced
     | PresenceSent

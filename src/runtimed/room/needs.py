@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from runtimed.docs.declared import requirements_in, with_dependencies
+from runtimed.docs.declared import MANAGERS, requirements_in, with_dependencies
 from runtimed.docs.notebook import declared_by
 from runtimed.errors import InvalidRequest
 from runtimed.room.effects import LaunchKernel
@@ -31,7 +31,12 @@ _INTO: Final = {
 }  # fmt: skip
 
 
-class _Named(NamedTuple):
+DENO: Final = {"name": "deno", "display_name": "Deno", "language": "typescript"}
+
+
+class Named(NamedTuple):
+    """What a call names, and for which manager."""
+
     manager: str
     packages: tuple[str, ...]
 
@@ -41,7 +46,7 @@ class Needs:
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
-        self._named: _Named | None = None
+        self._named: Named | None = None
 
     def launch(self, kernel_type: str, env_source: str, dependencies: Sequence[str] = ()) -> LaunchKernel:
         """The launch of what is declared and, beside it, named.
@@ -58,6 +63,14 @@ class Needs:
             came -= _tagged(named)
             env_source = env_source if env_source.endswith(":inline") else f"{named.manager}:inline"
         return LaunchKernel(kernel_type, env_source, declared, requirements_in(declared) & came)
+
+    def begin(self, runtime: str, named: Named | None) -> None:
+        """A notebook was made for this runtime, with these packages; unless it was there already."""
+        notebook, metadata = self._documents.notebook, self._documents.notebook.metadata()
+        if named is not None and "runt" not in metadata:
+            self._documents.in_notebook(lambda tx: notebook.set_metadata_value(tx, "runt", self._with(named)))
+        if runtime == "deno" and "kernelspec" not in metadata:
+            self._documents.in_notebook(lambda tx: notebook.set_metadata_value(tx, "kernelspec", DENO))
 
     def settled(self) -> None:
         """The launch came to a kernel: what it named belongs to the notebook."""
@@ -79,7 +92,7 @@ class Needs:
             known = runtime.came_with_file() | brought
             self._documents.in_runtime(lambda tx: runtime.set_came_with_file(tx, known))
 
-    def _with(self, named: _Named) -> dict[str, Any]:
+    def _with(self, named: Named) -> dict[str, Any]:
         """The notebook's ``runt`` metadata with the named packages in it."""
         found = self._documents.notebook.metadata().get("runt")
         runt: dict[str, Any] = dict(found) if isinstance(found, dict) else {"schema_version": "1"}
@@ -91,11 +104,24 @@ class Needs:
         return runt | {named.manager: section}
 
 
-def _tagged(named: _Named) -> frozenset[str]:
+def _tagged(named: Named) -> frozenset[str]:
     return frozenset(f"{named.manager} {entry}" for entry in named.packages)
 
 
-def _checked(env_source: str, dependencies: Sequence[str]) -> _Named:
+def named_at_creation(manager: str | None, dependencies: Sequence[str] | None) -> Named | None:
+    """What a ``create_notebook`` handshake says of packages.
+
+    Raises:
+        InvalidRequest: no such manager, or a name that the index alone does not serve.
+    """
+    if not (manager or dependencies):
+        return None
+    if manager and manager not in MANAGERS:
+        raise InvalidRequest(f"{manager!r} is no package_manager", hint=f"one of: {', '.join(MANAGERS)}")
+    return _checked(f"{manager or 'uv'}:inline", dependencies or ())
+
+
+def _checked(env_source: str, dependencies: Sequence[str]) -> Named:
     manager = _INTO.get(env_source)
     if manager is None:
         raise InvalidRequest(
@@ -109,7 +135,7 @@ def _checked(env_source: str, dependencies: Sequence[str]) -> _Named:
             f"{', '.join(map(repr, odd))}: a call may name packages of the configured index only",
             hint="a name, with versions if you like (polars>=1): no URL, path or channel",
         )
-    return _Named(manager, tuple(dict.fromkeys(entries)))
+    return Named(manager, tuple(dict.fromkeys(entries)))
 
 
 def _is_plain_requirement(entry: str) -> bool:

@@ -121,6 +121,8 @@ class Room:
                 return self.executions.restart()
             case events.KernelWanted(kernel_type, env_source):
                 return self.executions.launch(None, kernel_type, env_source)
+            case events.Created(runtime, named):
+                self.executions.needs.begin(runtime, named)
             case events.KernelDecided():
                 self.executions.decided(event)
             case events.KernelPhase():

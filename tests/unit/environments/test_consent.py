@@ -35,7 +35,7 @@ def test_what_came_with_a_file_names_packages_and_command() -> None:
         judge(subject("polars>=1", "duckdb"), policy="allowlist", allowed={"duckdb"}, approval=None)
 
     assert "polars>=1" in caught.value.message and "duckdb" not in caught.value.message
-    assert "runt trust approve '/n.ipynb'" in str(caught.value.hint)
+    assert "runt trust approve '/n.ipynb'" in caught.value.message
     assert "prewarmed" in str(caught.value.hint)
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from runtimed.errors import NeedsApproval
+from runtimed.errors import InvalidRequest, NeedsApproval
 from runtimed.ipynb.load import MetadataLoad
 from runtimed.room import effects as do
 from runtimed.room import events
+from runtimed.room.needs import named_at_creation
 from runtimed.wire import requests as wire
 from unit.room.network import Network, PeerAtHome
 
@@ -132,6 +133,33 @@ def test_a_call_names_packages_of_the_index_and_nothing_else(
     answer = ann.responses[asked]
     assert isinstance(answer, wire.Error) and answer.code == "invalid_request"
     assert not network.take(do.LaunchKernel)
+
+
+def test_what_a_notebook_is_made_with_is_asked_for(network: Network, ann: PeerAtHome) -> None:
+    network.happen(events.Created("python", named_at_creation("conda", ["numpy"])))
+    network.settle()
+    network.happen(events.Created("python", named_at_creation(None, ["polars"])))  # it was there already
+    network.settle()
+
+    launch = launched(network, ann)
+    assert ann.notebook.metadata()["runt"]["conda"] == {"dependencies": ["numpy"]}
+    assert "uv" not in ann.notebook.metadata()["runt"]
+    assert launch.foreign == frozenset()
+
+
+def test_a_notebook_made_for_deno_says_so(network: Network, ann: PeerAtHome) -> None:
+    network.happen(events.Created("deno", None))
+    network.settle()
+
+    assert launched(network, ann).declared.kernelspec == "deno"
+
+
+def test_a_notebook_is_made_with_plain_names_of_a_known_manager() -> None:
+    assert named_at_creation(None, []) is None
+    assert named_at_creation("pixi", None) == ("pixi", ())
+    for manager, entry in (("npm", "x"), ("uv", "x @ https://elsewhere/x.whl"), ("conda", "a::b")):
+        with pytest.raises(InvalidRequest):
+            named_at_creation(manager, [entry])
 
 
 class TestApproval:
