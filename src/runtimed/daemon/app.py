@@ -89,6 +89,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         await leases.close()
         await rooms.close()
         await warm.close()
+        services.housekeeping.close()
         await services.syncer.sync()
         await http.stop()
     log.info("stopped")

@@ -210,7 +210,7 @@ class KernelRunner:
         self._hold.let_go()
         self._hold = await asyncio.to_thread(Hold, [layer.path for layer in environment.layers])
         if self._was_made:
-            self._services.start(self._services.housekeeping.tidy())
+            self._services.housekeeping.tidy_later()
         return environment
 
     async def _begin(self, environment: Environment) -> Kernel:

@@ -46,7 +46,7 @@ class Services:
 
     def __post_init__(self) -> None:
         self.syncer = Syncer(self)
-        self.housekeeping = Housekeeping(self.settings)
+        self.housekeeping = Housekeeping(self.settings, self.start)
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run work beside the loop's other work; what it raises is logged and ends only itself."""

@@ -86,7 +86,17 @@ def collect(
             size += _unshared(cache)
             _discard(store, cache)
     _forget(store)
+    for project in _abandoned(store, now - age):
+        _discard(store, project)
     return Collected(layers=len(gone), size=size)
+
+
+def _abandoned(store: LayerStore, before: float) -> Iterator[Path]:
+    """Our copies of projects that cannot be written, from which nobody started a kernel since then."""
+    for path in (store.root / "projects").glob("*"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < before:
+                yield path
 
 
 def _remove(store: LayerStore, layer: Path) -> bool:

@@ -157,6 +157,7 @@ def _copied(path: Path, store: Path) -> Path:
     for name in ("pyproject.toml", "uv.lock", ".python-version"):
         if (path.parent / name).is_file():
             shutil.copyfile(path.parent / name, copy / name)
+    os.utime(copy)  # for whoever removes what is not used
     return copy
 
 

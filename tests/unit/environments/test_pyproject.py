@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import os
+import subprocess
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from ordering import an_order
 from running import say
 from runtimed.environments.environment import Environment
 from runtimed.environments.prepare import prepare
-from runtimed.environments.pyproject import lock_path, read_pyproject
+from runtimed.environments.pyproject import lock_if_missing, lock_path, read_pyproject
 from runtimed.errors import EnvError, InvalidRequest, SolveError
 
 PYPROJECT = "[project]\nname = 'mine'\nversion = '1'\nrequires-python = '>=3.11'\ndependencies = ['tiny', 'pyzmq<2']\n"
@@ -110,3 +112,26 @@ def test_a_member_of_a_workspace_has_the_workspaces_lock(tmp_path: Path) -> None
     assert lock_path(member) == member / "uv.lock"
     (tmp_path / "pyproject.toml").write_text("[tool.uv.workspace]\nmembers = ['packages/*']\n")
     assert lock_path(member) == tmp_path / "uv.lock"
+
+
+@pytest.fixture
+def locked(project: Path) -> Iterator[Path]:
+    """The project with a lock, in a folder that nobody can write."""
+    asyncio.run(lock_if_missing(project / "pyproject.toml", project.parent / "other store"))
+    project.chmod(0o555)
+    if os.access(project, os.W_OK):  # root may write anywhere, except here
+        subprocess.run(["chattr", "+i", str(project)], check=True)
+    yield project
+    if os.geteuid() == 0:
+        subprocess.run(["chattr", "-i", str(project)], check=True)
+    project.chmod(0o755)
+
+
+@pytest.mark.anyio
+async def test_a_project_that_cannot_be_written_gets_its_venv_with_us(locked: Path, tmp_path: Path) -> None:
+    environment = await build(locked, tmp_path)
+
+    tiny = await say(environment, "import tiny; print(tiny.__file__)")
+    assert Path(tiny).is_relative_to(tmp_path / "store" / "projects")
+    assert environment.details["project_is_read_only"]
+    assert not (locked / ".venv").exists()
