@@ -68,6 +68,7 @@ async def test_what_is_said_is_bounded(tmp_path: Path) -> None:
     assert len(str(error)) < 10_000
 
 
+@pytest.mark.alone
 async def test_a_kernel_that_never_answers_is_ended_in_time(tmp_path: Path) -> None:
     error, took = await failed_start(tmp_path, script(tmp_path, "import time; time.sleep(1000)"), timeout=0.5)
 

@@ -85,6 +85,7 @@ def test_a_kernel_that_is_killed_while_it_waits_is_replaced(warmed: Daemon) -> N
         assert int(session.run(PARENT).stdout.split()[0]) == zygote.pid
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 def test_the_death_of_a_forked_kernel_is_told_with_its_signal(warmed: Daemon, number: signal.Signals) -> None:
     ready(warmed)
@@ -123,6 +124,7 @@ def test_a_daemon_that_is_killed_leaves_no_zygote_and_no_kernel(warm: Daemon) ->
         assert again.run("print(1)").stdout == "1\n"
 
 
+@pytest.mark.alone
 def test_stopping_the_daemon_ends_all_and_leaves_nothing_on_disk(warm: Daemon) -> None:
     warm.start()
     first_kernel(warm)

@@ -54,6 +54,7 @@ def outputs(client: KernelClient, code: str, **more: Any) -> str:
     return "".join(said)
 
 
+@pytest.mark.alone
 def test_a_client_is_ready_as_soon_as_the_kernel_is(client: RuntimedKernelClient):
     began = time.monotonic()
     for _ in range(5):

@@ -121,6 +121,7 @@ async def test_shutdown_leaves_no_process_and_no_file(listener: Listener, tmp_pa
         listener.kernel.execute("e", "1")
 
 
+@pytest.mark.alone
 async def test_shutdown_does_not_wait_for_a_running_cell(listener: Listener) -> None:
     cell = listener.begin("print('go', flush=True)\nwhile True: pass")
     await listener.said(cell, "go")
@@ -168,6 +169,7 @@ async def test_a_paused_kernel_stands_still_until_resumed(listener: Listener) ->
     assert await listener.run("1 + 1") == ("ok", "2")
 
 
+@pytest.mark.alone
 async def test_a_paused_kernel_can_be_shut_down(listener: Listener) -> None:
     listener.kernel.pause()
     started = time.monotonic()

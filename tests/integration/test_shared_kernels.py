@@ -257,6 +257,7 @@ def test_an_asker_that_leaves_does_not_block_the_others(room: Session):
         assert stays.run("after_input = 1")["status"] == "ok"
 
 
+@pytest.mark.alone
 def test_a_busy_and_printing_kernel_is_ready_for_a_newcomer_at_once(room: Session):
     loop = "import time\nend = time.time() + 60\nwhile time.time() < end: print('noise', flush=True); time.sleep(0.02)"
     cell_id = room.create_cell(loop)
