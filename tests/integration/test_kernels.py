@@ -56,7 +56,10 @@ async def test_input_is_refused_in_the_cell(listener: Listener) -> None:
     assert "StdinNotImplementedError" in text
 
 
-async def test_a_failing_cell_aborts_nothing_that_waits_behind_it(listener: Listener) -> None:
+async def test_a_failing_cell_aborts_nothing_that_waits_behind_it(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel_module, "ASK_S", 50.0)  # the first completion of a kernel takes its time
     failing, next_one = listener.begin("import time; time.sleep(0.2); 1 / 0"), listener.begin("print('ran')")
     completion = asyncio.ensure_future(listener.kernel.complete("impor", 5))
 
