@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from runtimed.kernels.place import Place
     from runtimed.kernels.tail import Tail
 
-__all__ = ["Child", "Exit", "KernelProcess", "Origin", "Process", "on_pidfd"]
+__all__ = ["Child", "Ending", "Exit", "KernelProcess", "Origin", "Process", "on_pidfd"]
 
 
 class Exit(NamedTuple):
@@ -93,19 +93,14 @@ def on_pidfd(fd: int, ended: Callable[[], None]) -> None:
     loop.add_reader(fd, readable)
 
 
-class Process:
-    """A process with its group, its files and the last of what it printed."""
+class Ending:
+    """How a process ended, once it has, for whoever waits for that; and the last of what it printed."""
 
-    def __init__(self, origin: Origin, place: Place, tail: Tail) -> None:
-        self.pid = origin.pid
+    def __init__(self, tail: Tail) -> None:
         self.exit: Exit | None = None
-        self._origin = origin
-        self._place = place
         self._tail = tail
-        self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
         self._on_exit: Callable[[], None] | None = None
-        origin.watch(self._has_ended)
 
     @property
     def stderr_tail(self) -> str:
@@ -113,6 +108,33 @@ class Process:
 
     def on_exit(self, callback: Callable[[], None] | None) -> None:
         self._on_exit = callback
+
+    async def ended_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _ends(self, exit: Exit) -> None:
+        self.exit = exit
+        self._tail.close()
+        self._ended.set()
+        if self._on_exit is not None:
+            self._on_exit()
+
+
+class Process(Ending):
+    """A process with its group and its files."""
+
+    def __init__(self, origin: Origin, place: Place, tail: Tail) -> None:
+        super().__init__(tail)
+        self.pid = origin.pid
+        self._origin = origin
+        self._place = place
+        self._loop = asyncio.get_running_loop()
+        origin.watch(self._has_ended)
 
     def signal(self, number: int) -> None:
         """To the kernel and to what it started; a process that has ended is no error."""
@@ -123,14 +145,6 @@ class Process:
         except ProcessLookupError:
             with contextlib.suppress(ProcessLookupError):  # forked, and not yet the leader of its group
                 os.kill(self.pid, number)
-
-    async def ended_within(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._ended.wait()
-        except TimeoutError:
-            return False
-        return True
 
     async def kill(self) -> None:
         self.signal(signal.SIGKILL)
@@ -146,11 +160,7 @@ class Process:
         self._origin.reap(self._reaped)
 
     def _reaped(self, exit: Exit) -> None:
-        self.exit = exit
-        self._tail.close()
-        self._ended.set()
-        if self._on_exit is not None:
-            self._on_exit()
+        self._ends(exit)
 
 
 class KernelProcess(Process):

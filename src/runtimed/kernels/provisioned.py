@@ -21,11 +21,11 @@ from jupyter_client.manager import AsyncKernelManager
 from runtimed.errors import KernelStartError, ToolMissing
 from runtimed.kernels.channels import Endpoint
 from runtimed.kernels.place import Place
-from runtimed.kernels.process import Exit
+from runtimed.kernels.process import Ending, Exit
 from runtimed.kernels.tail import Tail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Coroutine, Iterator
     from pathlib import Path
 
     from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
@@ -172,40 +172,22 @@ def _logged() -> Iterator[None]:
         log.exception("a provisioner failed")
 
 
-class Provisioned:
+class Provisioned(Ending):
     """The same as a Process for whoever runs a kernel, but nobody knows a pid."""
 
     pid: int | None = None
 
     def __init__(self, provisioner: _Provisioner, endpoint: Endpoint, place: Place, tail: Tail) -> None:
+        super().__init__(tail)
         self.endpoint = endpoint
-        self.exit: Exit | None = None
         self._provisioner = provisioner
-        self._tail = tail
-        self._ended = asyncio.Event()
-        self._on_exit: Callable[[], None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._start(self._watch())
-
-    @property
-    def stderr_tail(self) -> str:
-        return self._tail.text
-
-    def on_exit(self, callback: Callable[[], None] | None) -> None:
-        self._on_exit = callback
 
     def signal(self, number: int) -> None:
         """Only what every provisioner means: interrupt, end, kill."""
         if self.exit is None and number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
             self._start(self._provisioner.call(self._provisioner.signal(number)))
-
-    async def ended_within(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._ended.wait()
-        except TimeoutError:
-            return False
-        return True
 
     async def kill(self) -> None:
         self.signal(signal.SIGKILL)
@@ -240,11 +222,7 @@ class Provisioned:
 
     def _has_ended(self, exit: Exit) -> None:
         if self.exit is None:
-            self.exit = exit
-            self._tail.close()
-            self._ended.set()
-            if self._on_exit is not None:
-                self._on_exit()
+            self._ends(exit)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
