@@ -1,7 +1,7 @@
 """Launcher: a kernel's process starts in a session of its own, from a folder of its own.
 
-Everything about pids is in here, in ``process``, ``zygote`` and ``orphans``, so that another way to have a process
-is a local change.
+Everything about pids is in here, in ``process``, ``owned``, ``zygote`` and ``orphans``, so that another way to have a
+process is a local change.
 """
 
 from __future__ import annotations
