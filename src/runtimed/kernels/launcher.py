@@ -20,7 +20,7 @@ from runtimed.errors import InternalError, KernelStartError
 from runtimed.kernels.channels import Endpoint
 from runtimed.kernels.orphans import MARK, identify, kill_group
 from runtimed.kernels.place import SOCKETS, Place
-from runtimed.kernels.process import Child, KernelProcess
+from runtimed.kernels.process import Child, KernelProcess, undivided
 from runtimed.kernels.tail import Tail
 
 if TYPE_CHECKING:
@@ -44,23 +44,13 @@ async def launch(spec: LaunchSpec, runtime_dir: Path) -> KernelProcess:
     loop = asyncio.get_running_loop()
     tail = Tail(loop)
     try:
-        jupyter = await _undivided(loop.run_in_executor(None, _spawn, spec, runtime_dir, tail.writer))
+        spawning = loop.run_in_executor(None, _spawn, spec, runtime_dir, tail.writer)
+        jupyter = await undivided(spawning, _Jupyter.abandon)
     except BaseException:
         tail.close()
         raise
     tail.launched()
     return KernelProcess(Child(jupyter.popen), jupyter.endpoint, jupyter.place, tail)
-
-
-async def _undivided(spawning: asyncio.Future[_Jupyter]) -> _Jupyter:
-    """Cancelled or not, there is no process that nobody knows of."""
-    try:
-        return await asyncio.shield(spawning)
-    except asyncio.CancelledError:
-        await asyncio.wait([spawning])
-        if spawning.exception() is None:
-            await asyncio.wait([spawning.get_loop().run_in_executor(None, spawning.result().abandon)])
-        raise
 
 
 def _spawn(spec: LaunchSpec, runtime_dir: Path, output: int) -> _Jupyter:

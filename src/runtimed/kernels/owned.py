@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runtimed.kernels.orphans import MARK, LaunchRecord, identify, kill_group, write_record
-from runtimed.kernels.process import Child
+from runtimed.kernels.process import Child, undivided
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -81,18 +81,12 @@ async def start(spec: OwnedSpec, folder: Path, on_end: Callable[[int], None]) ->
         OSError: as subprocess does: no such program, no such folder.
     """
     spawning = asyncio.get_running_loop().run_in_executor(None, _spawn, spec, folder)
-    try:
-        return Owned(*await asyncio.shield(spawning), on_end)
-    except asyncio.CancelledError:
-        await asyncio.wait([spawning])
-        if spawning.exception() is None:
-            popen, place = spawning.result()
-            kill_group(popen.pid)
-            await asyncio.wait([spawning.get_loop().run_in_executor(None, _abandon, popen, place)])
-        raise
+    return Owned(*await undivided(spawning, _abandon), on_end)
 
 
-def _abandon(popen: subprocess.Popen[bytes], place: Path) -> None:
+def _abandon(spawned: tuple[subprocess.Popen[bytes], Path]) -> None:
+    popen, place = spawned
+    kill_group(popen.pid)
     popen.wait()
     shutil.rmtree(place, ignore_errors=True)
 

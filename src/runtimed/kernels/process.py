@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from runtimed.kernels.orphans import kill_group
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from runtimed.kernels.place import Place
     from runtimed.kernels.tail import Tail
 
-__all__ = ["Child", "Ending", "Exit", "KernelProcess", "Origin", "Process", "on_pidfd"]
+__all__ = ["Child", "Ending", "Exit", "KernelProcess", "Origin", "Process", "on_pidfd", "undivided"]
+
+T = TypeVar("T")
 
 
 class Exit(NamedTuple):
@@ -79,6 +81,17 @@ class Child:
         self._popen.wait()
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
             loop.call_soon_threadsafe(ended)
+
+
+async def undivided(spawning: asyncio.Future[T], abandon: Callable[[T], object]) -> T:
+    """Cancelled or not, there is no process that nobody knows of; ``abandon``, for a thread, ends what has come."""
+    try:
+        return await asyncio.shield(spawning)
+    except asyncio.CancelledError:
+        await asyncio.wait([spawning])
+        if spawning.exception() is None:
+            await asyncio.wait([spawning.get_loop().run_in_executor(None, abandon, spawning.result())])
+        raise
 
 
 def on_pidfd(fd: int, ended: Callable[[], None]) -> None:

@@ -21,7 +21,7 @@ from runtimed.errors import KernelStartError
 from runtimed.kernels import forkserver
 from runtimed.kernels.orphans import MARK, identify
 from runtimed.kernels.place import Place
-from runtimed.kernels.process import Child, Exit, Process, on_pidfd
+from runtimed.kernels.process import Child, Exit, Process, on_pidfd, undivided
 from runtimed.kernels.tail import Tail
 
 if TYPE_CHECKING:
@@ -62,9 +62,8 @@ class Zygote:
         tail = Tail(loop)
         with theirs:
             try:
-                popen, place = await _undivided(
-                    loop.run_in_executor(None, _spawn, python, runtime_dir, env, tail.writer, theirs.fileno())
-                )
+                spawning = loop.run_in_executor(None, _spawn, python, runtime_dir, env, tail.writer, theirs.fileno())
+                popen, place = await undivided(spawning, _abandon)
             except BaseException:
                 tail.close()
                 ours.close()
@@ -215,18 +214,8 @@ def _exit(answer: asyncio.Future[Answer]) -> Exit:
     return Exit(None, None) if status is None else Exit.of(status)
 
 
-async def _undivided(spawning: asyncio.Future[Spawned]) -> Spawned:
-    """Cancelled or not, there is no process that nobody knows of."""
-    try:
-        return await asyncio.shield(spawning)
-    except asyncio.CancelledError:
-        await asyncio.wait([spawning])
-        if spawning.exception() is None:
-            await asyncio.wait([spawning.get_loop().run_in_executor(None, _abandon, *spawning.result())])
-        raise
-
-
-def _abandon(popen: subprocess.Popen[bytes], place: Place) -> None:
+def _abandon(spawned: Spawned) -> None:
+    popen, place = spawned
     popen.kill()
     popen.wait()
     place.remove()
