@@ -8,9 +8,14 @@ from pathlib import Path
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import HealthCheck, settings
 
 # Tests start many daemons on few cores: what is not asked to be warm stays cold.
 os.environ.setdefault("RUNTIMED_UV_POOL_SIZE", "0")
+
+# A law holds or does not; how long a busy machine takes to look is no part of it.
+settings.register_profile("laws", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("laws")
 
 REAL = ("integration", "faults", "interop", "conformance", "bench")
 HERE = Path(__file__).parent
