@@ -114,10 +114,8 @@ def _kernel_line(process: psutil.Process) -> str:
     return ""
 
 
-def runt(*args: str, **more: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [BIN / "runt", *args], capture_output=True, text=True, check=False, timeout=DEADLINE_S, **more
-    )  # type: ignore[call-overload,no-any-return]
+def runt(*args: str, timeout: float = DEADLINE_S, **more: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([BIN / "runt", *args], capture_output=True, text=True, check=False, timeout=timeout, **more)  # type: ignore[call-overload,no-any-return]
 
 
 @pytest.fixture

@@ -158,7 +158,7 @@ def test_what_a_kernel_runs_from_is_listed_and_never_cleaned_away(served: Daemon
         used = {layer["key"] for layer in kept if layer["in_use"]}
         assert used
 
-        assert runt("env", "clean", "--all").returncode == 0
+        assert runt("env", "clean", "--all", timeout=120).returncode == 0
 
         left = json.loads(runt("env", "list", "--json").stdout)["layers"]
         assert used <= {layer["key"] for layer in left}
