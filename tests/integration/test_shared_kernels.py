@@ -201,6 +201,7 @@ def test_clients_share_the_variables_and_the_queue_and_hear_each_other(room: Ses
             "text/plain": "42"
         }
         slow = one.kc.execute("import time; time.sleep(1); order = ['slow']")
+        cell_of(room, "import time; time.sleep(1); order = ['slow']")  # two sockets keep no order between them
         quick = other.kc.execute("order.append('quick')")
         other.reply(quick)
         one.reply(slow)
@@ -209,7 +210,8 @@ def test_clients_share_the_variables_and_the_queue_and_hear_each_other(room: Ses
 
 def test_a_failing_cell_aborts_what_its_own_client_queued_and_no_other(room: Session):
     with tools("shared", 2) as [one, other]:
-        held = other.kc.execute("import time; time.sleep(1)")
+        held = other.kc.execute("import time; time.sleep(1); held = 1")
+        cell_of(room, "import time; time.sleep(1); held = 1")
         fails, behind = one.kc.execute("1/0"), one.kc.execute("behind = 1")
         beside = other.kc.execute("beside = 1")
         other.reply(held)
@@ -230,6 +232,7 @@ def test_without_stop_on_error_the_queue_goes_on(room: Session):
 def test_a_message_behind_a_waiting_execution_keeps_its_place(room: Session):
     with tools("shared", 2) as [one, other]:
         other.kc.execute("import time; time.sleep(0.5)")
+        cell_of(room, "import time; time.sleep(0.5)")
         one.kc.execute("a_name_defined_late = 1")
         matches = one.kc.complete("a_name_defined_l", reply=True, timeout=30)["content"]["matches"]
 
@@ -299,6 +302,7 @@ def test_shutdown_and_exit_of_a_client_end_nothing_for_the_others(room: Session)
 def test_an_interrupt_is_the_client_s_own_affair_if_it_has_one(room: Session):
     with tools("shared", 2) as [one, other]:
         long = one.kc.execute("import time; time.sleep(60)")
+        cell_of(room, "import time; time.sleep(60)")
         waits = other.kc.execute("never_run = 1")
         cell_of(room, "never_run = 1")
         other.km.interrupt_kernel()
