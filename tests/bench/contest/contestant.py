@@ -89,8 +89,7 @@ async def _displays(seat: Seat, count: int) -> Figure:
 
 
 async def _add(seat: Seat, count: int) -> Figure:
-    there = await seat.cells()
-    taken = [await _timed(seat.add(f"x = {n}\ny = x + 1\nprint(x, y)")) for n in range(count - there)]
+    taken = [await _timed(seat.add(f"x = {n}\ny = x + 1\nprint(x, y)")) for n in range(count)]
     return {"seconds": statistics.median(taken[-max(5, count // 50) :])}
 
 
@@ -99,7 +98,7 @@ async def _join(player: Player, seat: Seat, count: int) -> Figure:
     for _ in range(5):
         begin = time.perf_counter()
         other = await player.join(seat.notebook)
-        assert await other.cells() == count
+        assert await other.cells() >= count  # nteract's daemon begins a notebook with an empty one
         joins.append(time.perf_counter() - begin)
         await other.leave()
     return {"seconds": statistics.median(joins)}
