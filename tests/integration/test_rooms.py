@@ -367,7 +367,9 @@ def test_a_launch_of_another_kind_tells_what_is_there(one: Session, peer: RawPee
     assert (answer.kernel_type, answer.env_source) == ("python", "uv:prewarmed")
 
 
-@pytest.mark.parametrize(("kernel_type", "env_source"), [("python", "nonsense"), ("r", "auto")])
+@pytest.mark.parametrize(
+    ("kernel_type", "env_source"), [("deno", "conda:prewarmed"), ("python", "nonsense"), ("r", "auto")]
+)
 def test_a_kernel_that_cannot_be_is_refused_in_words(one: Session, kernel_type: str, env_source: str) -> None:
     with pytest.raises(RuntimedError) as caught:
         one.start_kernel(kernel_type, env_source)
