@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CondaSpec", "expand_channels", "inline_spec", "package_name", "read_environment_yml", "subdir"]
 
-# What conda means by `defaults` (docs.conda.io, "default_channels"); a name alone would be looked for elsewhere.
-DEFAULTS = ("https://repo.anaconda.com/pkgs/main", "https://repo.anaconda.com/pkgs/r")
+# What conda means by `defaults` ("default_channels" in its configuration), by the names that any channel host has.
+DEFAULTS = ("main", "r")
 KNOWN = frozenset({"name", "prefix", "channels", "dependencies", "variables"})
 
 _NAME = re.compile(r"^(?:[^\s\[]*::)?(?P<name>[A-Za-z0-9_.-]+)")
