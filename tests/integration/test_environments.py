@@ -151,7 +151,12 @@ def test_malformed_metadata_and_projects_say_what_is_wrong(served: Daemon, tmp_p
         session.start_kernel()
 
 
-def test_what_a_kernel_runs_from_is_listed_and_never_cleaned_away(served: Daemon) -> None:
+def test_what_a_kernel_runs_from_is_listed_and_never_cleaned_away(
+    daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIMED_ENV_DIR", str(tmp_path / "environments"))  # the other tests share theirs
+    monkeypatch.setenv("RUNTIMED_UV_DEFAULT_PACKAGES", " ")
+    daemon.start("--uv-pool-size", "0")
     with Session("kept") as session:
         session.start_kernel()
         kept = json.loads(runt("env", "list", "--json").stdout)["layers"]
