@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from runtimed.errors import CellNotFound, InvalidRequest, NeedsApproval, NoKernel, RequestError
+from runtimed.errors import NeedsApproval, NoKernel
 from runtimed.room import events
 from runtimed.room.effects import Effect, ExecuteOnKernel, InterruptKernel, RefuseLeased, ShutdownKernel, Touched
 from runtimed.room.needs import Needs
-from runtimed.room.queue import Execution, ExecutionQueue, is_execution_id
+from runtimed.room.queue import Execution, ExecutionQueue
 from runtimed.room.record import QueueState, Record
 from runtimed.wire import requests as wire
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from runtimed.room.documents import Documents
 
 Address = tuple[str, str]  # peer id, request id
-Refusal = Literal["malformed", "already_exists", "duplicate_in_request"]
 Answer = Callable[[Address, wire.Response], None]
 
 
@@ -229,35 +228,6 @@ class Executions:
 
     # Executions
 
-    def execute(
-        self, address: Address, submitted_by: str, cell_id: str, execution_id: str | None = None
-    ) -> list[Effect]:
-        """Queue one cell; its source is the document's, as it stands now."""
-        if self.kernel in ("none", "stopping"):
-            self._answer(address, wire.NoKernel())
-            return []
-        if reason := self._refused(execution_id):
-            self._answer(address, wire.ExecutionIdRejected(execution_id=execution_id or "", reason=reason))
-            return []
-        execution = self._make(cell_id, submitted_by, execution_id)
-        self._answer(address, wire.CellQueued(cell_id=cell_id, execution_id=execution.execution_id))
-        return self.enqueue([execution])
-
-    def execute_all(self, address: Address, submitted_by: str, given: dict[str, str] | None) -> list[Effect]:
-        """Queue every code cell, in the order of the document."""
-        if self.kernel in ("none", "stopping"):
-            self._answer(address, wire.NoKernel())
-            return []
-        notebook = self._documents.notebook
-        code = [c for c in notebook.cell_ids() if notebook.cell_type(c) == "code"]
-        for execution_id, reason in self._refused_of((given or {}).values()):
-            self._answer(address, wire.ExecutionIdRejected(execution_id=execution_id, reason=reason))
-            return []
-        executions = [self._make(c, submitted_by, (given or {}).get(c)) for c in code]
-        queued = [wire.QueuedCell(cell_id=e.cell_id, execution_id=e.execution_id) for e in executions]
-        self._answer(address, wire.AllCellsQueued(queued=queued))
-        return self.enqueue(executions)
-
     def report(self, item: events.Report) -> list[Effect]:
         """What the kernel said of an execution."""
         match item:
@@ -274,37 +244,6 @@ class Executions:
             case _:
                 pass
         return []
-
-    def _make(self, cell_id: str, submitted_by: str, execution_id: str | None) -> Execution:
-        notebook = self._documents.notebook
-        if not notebook.has(cell_id):
-            raise CellNotFound(f"Cell not found in document: {cell_id}", hint="list the cells to see their ids")
-        cell_type = notebook.cell_type(cell_id)
-        if cell_type != "code":
-            raise InvalidRequest(f"Cell {cell_id} is a {cell_type} cell; only code cells run")
-        if self._queue.full:
-            raise RequestError("The execution queue is full", hint="wait until some executions are done")
-        return Execution(
-            execution_id=execution_id or self.new_id(),
-            cell_id=cell_id,
-            source=notebook.source(cell_id),
-            submitted_by=submitted_by,
-        )
-
-    def _refused_of(self, given: Collection[str]) -> Iterator[tuple[str, Refusal]]:
-        seen: set[str] = set()
-        for execution_id in given:
-            reason = "duplicate_in_request" if execution_id in seen else self._refused(execution_id)
-            if reason is not None:
-                yield execution_id, reason
-            seen.add(execution_id)
-
-    def _refused(self, execution_id: str | None) -> Refusal | None:
-        if execution_id is None:
-            return None
-        if not is_execution_id(execution_id):
-            return "malformed"
-        return "already_exists" if self.knows(execution_id) else None
 
     def enqueue(self, executions: list[Execution]) -> list[Effect]:
         """Run these when it is their turn."""

@@ -9,6 +9,7 @@ from runtimed.docs.notebook import NotebookDoc, declared_by
 from runtimed.errors import InvalidRequest, NotAvailable, RemoteProtocolError, RequestError, RuntimedError
 from runtimed.room import events
 from runtimed.room.effects import ApproveTrust, AskKernel, Drop, Effect, SaveFile, SendComm
+from runtimed.room.submissions import Submissions
 from runtimed.wire import requests as wire
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Requests:
         self._documents = documents
         self._peers = peers
         self._executions = executions
+        self._submissions = Submissions(documents, executions, peers.answer)
         self._widgets = widgets
         self._leases = leases
 
@@ -56,13 +58,13 @@ class Requests:
         executions, by = self._executions, peer.actor_label
         match envelope.request:
             case wire.ExecuteCell(cell_id=cell_id, execution_id=execution_id):
-                return executions.execute(address, by, cell_id, execution_id)
+                return self._submissions.execute(address, by, cell_id, execution_id)
             case wire.ExecuteCellGuarded() | wire.RunAllCellsGuarded() as guarded if self._is_guess(guarded):
                 self._peers.answer(address, wire.GuardRejected(reason="the notebook has no such heads"))
             case wire.ExecuteCellGuarded(cell_id=cell_id, execution_id=execution_id):
-                return executions.execute(address, by, cell_id, execution_id)
+                return self._submissions.execute(address, by, cell_id, execution_id)
             case wire.RunAllCells(cell_execution_ids=given) | wire.RunAllCellsGuarded(cell_execution_ids=given):
-                return executions.execute_all(address, by, given)
+                return self._submissions.execute_all(address, by, given)
             case wire.LaunchKernel(kernel_type=kernel_type, env_source=env_source, dependencies=named):
                 return executions.launch(address, kernel_type or "python", env_source or "auto", named)
             case wire.ShutdownKernel(leaving=leaving):
