@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from runtimed.docs.crdt import Transaction
     from runtimed.wire.frames import Frame
 
-UNANSWERED_MAX = 64  # questions of one connection; then it is not read until one of them is answered
-
 
 class Control:
     """Answers pool requests."""
@@ -138,15 +136,11 @@ class ControlReceiver:
         self._connection = connection
         self._control = control
         self._turn = asyncio.Lock()
-        self._unanswered = 0
 
     def received(self, frames: list[Frame]) -> None:
         for frame in frames:
             request = wire.decode_pool_request(frame.payload)
-            self._unanswered += 1
-            self._control.start(self._answer(request))
-        if self._unanswered >= UNANSWERED_MAX:
-            self._connection.hold()
+            self._control.start(self._connection.counted(self._answer(request)))
 
     def writable(self) -> None:
         pass
@@ -155,14 +149,9 @@ class ControlReceiver:
         pass
 
     async def _answer(self, request: wire.PoolRequest) -> None:
-        try:
-            async with self._turn:
-                response = await self._control.answer(request)
-                self._connection.send(encode_untyped(wire.encode_pool_response(response)))
-        finally:
-            self._unanswered -= 1
-            if self._unanswered < UNANSWERED_MAX:
-                self._connection.release()
+        async with self._turn:
+            response = await self._control.answer(request)
+            self._connection.send(encode_untyped(wire.encode_pool_response(response)))
 
 
 class SettingsReceiver:

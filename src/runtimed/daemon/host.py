@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runtimed.daemon.launching import Where
 from runtimed.daemon.runner import KernelRunner
@@ -27,7 +27,7 @@ from runtimed.room.room import Room
 from runtimed.wire import requests as wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from runtimed.daemon.folder import RoomFolder
     from runtimed.daemon.hosted import Paths
@@ -299,7 +299,7 @@ class RoomHost:
             case do.LaunchKernel():
                 self.runner.launch(effect)
             case do.ApproveTrust():
-                self.services.start(self._approve(effect))
+                self._start_for(effect.peer_id, self._approve(effect))
             case do.InterruptKernel():
                 self.runner.interrupt()
             case do.ShutdownKernel():
@@ -308,15 +308,20 @@ class RoomHost:
             case do.SendComm(message):
                 self.runner.send_comm(message)
             case do.AskKernel():
-                self.services.start(self._ask(effect))
+                self._start_for(effect.peer_id, self._ask(effect))
             case do.SaveFile():
-                self.services.start(self.saver.save(effect))
+                self._start_for(effect.peer_id, self.saver.save(effect))
             case do.Unpark():
                 self.handle(events.Unparked())
             case do.Complain(reason):
                 log.error("room %s: %s", self.notebook_id, reason)
             case do.Reload(reason):
                 raise DocumentPoisoned(reason)
+
+    def _start_for(self, peer_id: str | None, work: Coroutine[Any, Any, None]) -> None:
+        """What a peer asked for and takes its time: bounded by not reading that peer."""
+        connection = self._connections.get(peer_id) if peer_id is not None else None
+        self.services.start(connection.counted(work) if connection is not None else work)
 
     def _append(self, document: str, changes: tuple[bytes, ...]) -> None:
         journal = self.folder.journals.get(document)

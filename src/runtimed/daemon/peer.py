@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from runtimed.errors import RemoteProtocolError
 from runtimed.wire.frames import Frame, FrameDecoder
 from runtimed.wire.handshake import Opened, Opening
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +21,7 @@ CLOSING_TIMEOUT = 5.0  # seconds for a peer to read what was written before its 
 LINGER = 2.0  # seconds that a refused peer has to read why
 HIGH_WATER = 1 << 20  # bytes unsent from which on document frames wait
 OUTBOX_MAX = 256 << 20  # bytes unsent at which a peer that does not read is given up
+UNDER_WAY_MAX = 64  # things that are being done for a peer; then it is not read until one of them is done
 
 
 class Receiver(Protocol):
@@ -64,6 +65,8 @@ class Connection(asyncio.Protocol):
         self._receiver: Receiver | None = None
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._holds = 0
+        self._under_way = 0
         self.blocked = False  # the peer reads more slowly than we write
         self.heard_at = time.monotonic()
 
@@ -103,13 +106,30 @@ class Connection(asyncio.Protocol):
             self.close(f"has {OUTBOX_MAX >> 20} MiB unread")
 
     def hold(self) -> None:
-        """Read nothing more until ``release``: what came already has to be dealt with first."""
-        if self._transport is not None and not self._transport.is_closing():
+        """Read nothing more until it is released as often: what came already has to be dealt with first."""
+        self._holds += 1
+        if self._holds == 1 and self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
     def release(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
+        self._holds -= 1
+        if self._holds == 0 and self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
+
+    def counted(self, work: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
+        """The same work, to be started at once; with UNDER_WAY_MAX of a peer's under way the peer is not read."""
+        self._under_way += 1
+        if self._under_way == UNDER_WAY_MAX:
+            self.hold()
+        return self._until_done(work)
+
+    async def _until_done(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        finally:
+            self._under_way -= 1
+            if self._under_way == UNDER_WAY_MAX - 1:
+                self.release()
 
     def finish(self) -> None:
         """Nothing more comes from us; what the peer still sends is passed over until it closes, or we do.

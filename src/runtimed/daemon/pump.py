@@ -113,6 +113,7 @@ class OutputPump:
         """A kernel that loses what it says on iopub must not block the queue (ipykernel's thread for it may raise)."""
         self._silence = None
         if not self._translator.is_running(execution_id):
+            self._half_ended.discard(execution_id)
             return  # its reply alone was its end: it was aborted
         quiet = self._loop.time() - self._heard_at
         if quiet < IDLE_LOST:

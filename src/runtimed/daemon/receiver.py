@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runtimed.daemon.cloning import clone
 from runtimed.daemon.services import new_id
@@ -24,6 +24,8 @@ from runtimed.wire.requests import (
 from runtimed.wire.sync import decode_sync
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from runtimed.daemon.host import RoomHost
     from runtimed.daemon.peer import Connection
     from runtimed.daemon.rooms import Rooms
@@ -115,11 +117,14 @@ class RoomReceiver:
     def _requested(self, envelope: RequestEnvelope) -> None:
         match envelope.request:
             case CreateBlobUpload() | CompleteBlobUpload() | AbortBlobUpload() as request:
-                self._host.services.start(self._ask_uploads(envelope.id, request))
+                self._start(self._ask_uploads(envelope.id, request))
             case CloneAsEphemeral(source_notebook_id=source):
-                self._host.services.start(self._clone(envelope.id, source))
+                self._start(self._clone(envelope.id, source))
             case _:
                 self._host.handle(events.Requested(self.peer_id, envelope))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._host.services.start(self._connection.counted(work))
 
     async def _clone(self, request_id: str, source: str) -> None:
         self._host.tell(events.Answered(self.peer_id, request_id, await clone(self._rooms, source)))

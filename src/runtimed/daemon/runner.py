@@ -52,7 +52,7 @@ class KernelRunner:
         self._launching: asyncio.Task[None] | None = None
         self._kernel: Kernel | None = None
         self._pump: OutputPump | None = None
-        self._hold = Hold(())  # of the layers that the kernel runs from
+        self._hold = Hold()  # of the layers that the kernel runs from
         self._was_made = False  # something had to be built for it
         self._translator: Translator | None = None
         self._deafness: asyncio.TimerHandle | None = None
@@ -148,9 +148,11 @@ class KernelRunner:
                     await self._start(effect)
         except RuntimedError as error:
             log.warning("room %s: no kernel: %s", self._folder.name, error)
+            self._hold.let_go()
             self._tell(events.KernelFailed(error))
         except Exception as error:
             log.exception("a kernel could not be started")
+            self._hold.let_go()
             self._tell(events.KernelFailed(InternalError(f"The kernel could not be started: {error!r}")))
         finally:
             if self._launching is asyncio.current_task():  # else the next launch waits behind us already
@@ -208,7 +210,8 @@ class KernelRunner:
         self._was_made = False
         environment = await prepare(order)
         self._hold.let_go()
-        self._hold = await asyncio.to_thread(Hold, [layer.path for layer in environment.layers])
+        self._hold = Hold()
+        await asyncio.to_thread(self._hold.take, [layer.path for layer in environment.layers])
         if self._was_made:
             self._services.housekeeping.tidy_later()
         return environment
@@ -242,9 +245,9 @@ class KernelRunner:
 
     def _died(self, death: KernelDeath) -> None:
         if self._kernel is not None:
-            self._services.start(self._bury(self._kernel, death.reason))
+            self._services.start(self._bury(self._kernel, death.reason, said=death.stderr_tail))
 
-    async def _bury(self, kernel: Kernel, reason: str, *, again: bool = False) -> None:
+    async def _bury(self, kernel: Kernel, reason: str, *, said: str = "", again: bool = False) -> None:
         """What it still said comes first, then that it is dead; the next launch waits for both."""
         async with self._turn:
             if self._kernel is not kernel:
@@ -253,7 +256,7 @@ class KernelRunner:
             if pump is not None:
                 await pump.drained()
             log.warning("room %s: the kernel died: %s", self._folder.name, reason)
-            self._tell(events.KernelLost(reason, again))
+            self._tell(events.KernelLost(reason, again, said))
             await kernel.shutdown(now=True)  # its files and sockets
             self._hold.let_go()
 

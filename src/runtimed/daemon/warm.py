@@ -170,7 +170,8 @@ class Warm:
     async def _add(self, line: Line, layer: Layer) -> None:
         if not self.reserve.is_open(layer.path):
             if layer.path not in self._holds:
-                self._holds[layer.path] = await asyncio.to_thread(Hold, [layer.path])
+                hold = self._holds[layer.path] = Hold()
+                await asyncio.to_thread(hold.take, [layer.path])
             try:
                 await self.reserve.open(layer.path, line.env)
             finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import threading
 from typing import TYPE_CHECKING
 
 from runtimed.environments.layers import LAST_USED
@@ -17,15 +18,31 @@ __all__ = ["Hold", "alone", "is_held"]
 
 
 class Hold:
-    """Of some layers, until it is let go of. Taking touches the disk: for a thread."""
+    """Of some layers, until it is let go of; whoever lets go while a thread still takes keeps nothing."""
 
-    def __init__(self, layers: Iterable[Path]) -> None:
-        self._fds = [fd for path in layers if (fd := _shared(path)) is not None]
+    def __init__(self) -> None:
+        self._fds: list[int] = []
+        self._over = False
+        self._turn = threading.Lock()
+
+    def take(self, layers: Iterable[Path]) -> None:
+        """Touches the disk: for a thread."""
+        for path in layers:
+            if (fd := _shared(path)) is not None:
+                self._keep(fd)
 
     def let_go(self) -> None:
-        fds, self._fds = self._fds, []
-        for fd in fds:
-            os.close(fd)
+        with self._turn:
+            self._over = True
+            while self._fds:
+                os.close(self._fds.pop())
+
+    def _keep(self, fd: int) -> None:
+        with self._turn:
+            if self._over:
+                os.close(fd)
+            else:
+                self._fds.append(fd)
 
 
 @contextlib.contextmanager

@@ -193,10 +193,12 @@ class KernelLost:
     """The kernel ended without being asked; ``reason`` is exit code or signal, in words.
 
     ``again``: another one of the same kind is wanted in its place, since it ended by no fault of the cell's.
+    ``said``: the last of what its process printed.
     """
 
     reason: str
     again: bool = False
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,9 @@ class Executions:
         """Go on with the kernel and the queue of a room whose documents had to be loaded anew."""
         self._queue, self.kernel = before._queue, before.kernel
         self.kernel_type, self.env_source = before.kernel_type, before.env_source
+        self._counted, self._interrupt_due = before._counted, before._interrupt_due
+        self._behind_interrupt = before._behind_interrupt
+        self.needs.inherit(before.needs)
         notebook = self._documents.notebook
         for execution in self._queue:  # that the cell shows it may not have been written any more
             if notebook.has(execution.cell_id) and notebook.execution_id(execution.cell_id) != execution.execution_id:
@@ -185,8 +188,9 @@ class Executions:
         if self.kernel != "running":
             return []  # it was being shut down, or the next one starts already
         self.kernel = "none"
-        self._record.kernel(lifecycle="Error", activity="", error_reason="kernel_died", error_details=event.reason)
-        effects = self._abandon(event.reason, died=True)
+        details = f"{event.reason}\n{event.said}" if event.said else event.reason
+        self._record.kernel(lifecycle="Error", activity="", error_reason="kernel_died", error_details=details)
+        effects = self._abandon(event.reason, said=event.said, died=True)
         return [*effects, *self.launch(None, self.kernel_type, self.env_source)] if event.again else effects
 
     def shutdown(self, address: Address | None) -> list[Effect]:
@@ -296,13 +300,13 @@ class Executions:
             self._record.status(execution.execution_id, "cancelled")
         return [RefuseLeased(e.execution_id) for e in executions if e.lease_id is not None]
 
-    def _abandon(self, reason: str, *, died: bool = False) -> list[Effect]:
+    def _abandon(self, reason: str, *, said: str = "", died: bool = False) -> list[Effect]:
         """The kernel is gone: nothing waits for it any longer."""
         ran, waiting = self._queue.give_up()
         self._interrupt_due, self._behind_interrupt = False, None
         if ran is not None:
             if died:
-                self._record.died(ran.execution_id, reason)
+                self._record.died(ran.execution_id, reason, said)
             else:
                 self._record.status(ran.execution_id, "cancelled")
         for execution in waiting:

@@ -72,6 +72,10 @@ class Needs:
         if runtime == "deno" and "kernelspec" not in metadata:
             self._documents.in_notebook(lambda tx: notebook.set_metadata_value(tx, "kernelspec", DENO))
 
+    def inherit(self, before: Needs) -> None:
+        """A launch is under way in a room whose documents had to be loaded anew: what it named still counts."""
+        self._named = before._named
+
     def settled(self) -> None:
         """The launch came to a kernel: what it named belongs to the notebook."""
         named, self._named = self._named, None

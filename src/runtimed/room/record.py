@@ -136,9 +136,10 @@ class Record:
         runtime = self._documents.runtime
         self._documents.in_runtime(lambda tx: runtime.set_status(tx, execution_id, status, success=success))
 
-    def died(self, execution_id: str, reason: str) -> None:
-        """The execution ended with its kernel, and says why where its outputs are."""
-        manifest = error_manifest(self._new_id(), "KernelDied", reason, [f"KernelDied: {reason}"])
+    def died(self, execution_id: str, reason: str, said: str = "") -> None:
+        """The execution ended with its kernel, and says why where its outputs are, with its process's last words."""
+        traceback = [*said.splitlines(), f"KernelDied: {reason}"]
+        manifest = error_manifest(self._new_id(), "KernelDied", reason, traceback)
         self.output(execution_id, PutOutput(manifest["output_id"], LAST, manifest))
         self.status(execution_id, "error", success=False)
 

@@ -72,7 +72,8 @@ def test_the_longest_unused_go_until_the_rest_fits(store: LayerStore) -> None:
 
 def test_one_in_use_is_never_removed_whoever_looks(store: LayerStore) -> None:
     layer = publish(store, "used", unused_for=99 * DAY)
-    hold = Hold([layer.path])
+    hold = Hold()
+    hold.take([layer.path])
 
     cleaner = "import sys; from pathlib import Path; from runtimed.environments.keeping import collect; "
     cleaner += "from runtimed.environments.layers import LayerStore; collect(LayerStore(Path(sys.argv[1])), limit=0)"
@@ -117,7 +118,8 @@ def test_a_hundred_starts_leave_nothing_behind(store: LayerStore) -> None:
     for start in range(100):
         (store.root / "tmp" / f"used.{start}").mkdir()  # a build that was killed
         store.sweep()
-        hold = Hold([layer.path])
+        hold = Hold()
+        hold.take([layer.path])
         store.remember("id-used", Resolved("used", ()))
         collect(store, limit=100 * MB)
         hold.let_go()

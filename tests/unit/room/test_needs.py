@@ -100,6 +100,15 @@ def test_what_a_launch_names_for_conda_goes_to_condas_section(network: Network, 
     assert launch.declared.conda is not None and launch.declared.conda.dependencies == ("python=3.11", "numpy")
 
 
+def test_what_a_launch_named_outlives_a_room_that_is_loaded_anew(network: Network, ann: PeerAtHome) -> None:
+    launched(network, ann, dependencies=("polars",))
+
+    network.room = network.room.reborn(network.room.documents)
+    ready(network)
+
+    assert network.room.documents.notebook.metadata()["runt"]["uv"]["dependencies"] == ["polars"]
+
+
 def test_what_a_failed_launch_named_is_not_kept(network: Network, ann: PeerAtHome) -> None:
     launched(network, ann, dependencies=("pandsa",))
     network.happen(events.KernelFailed(NeedsApproval("no")))

@@ -303,13 +303,15 @@ class TestKernel:
     def test_death_is_written_down_and_empties_the_queue(self, network: Network) -> None:
         first, second = running(network, "1", "2")
 
-        network.happen(events.KernelLost("killed by SIGKILL"))
+        network.happen(events.KernelLost("killed by SIGKILL", said="Fatal Python error: no more memory"))
         network.settle()
 
         runtime = network.peers["ann"].runtime
         record = runtime.execution(first)
         assert record is not None
         assert record.status == "error"
+        assert "no more memory" in str(record.outputs[-1]["traceback"])
+        assert "no more memory" in runtime.kernel()["error_details"]
         assert record.outputs[-1]["ename"] == "KernelDied"
         assert "SIGKILL" in record.outputs[-1]["evalue"]
         assert runtime.status(second) == "cancelled"
