@@ -357,3 +357,9 @@ def test_the_kernel_of_a_notebook_without_a_file_works_where_its_client_stood(
     monkeypatch.chdir(tmp_path)
     with Session(str(uuid.uuid4()), socket_path=standing.socket) as session:
         assert session.run("import os; print(os.getcwd())").stdout.strip() == str(tmp_path.resolve())
+
+
+def test_a_kernel_started_for_a_file_works_beside_it(standing: Daemon, tmp_path: Path) -> None:
+    with Session(str(uuid.uuid4()), socket_path=standing.socket) as session:
+        session.start_kernel(notebook_path=str(tmp_path / "elsewhere.ipynb"))
+        assert session.run("import os; print(os.getcwd())").stdout.strip() == str(tmp_path.resolve())

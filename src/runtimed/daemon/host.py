@@ -63,6 +63,7 @@ class RoomHost:
         self._expiry: asyncio.TimerHandle | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._compacting: dict[str, asyncio.Task[None]] = {}
+        self._beside: str | None = None  # a file in whose folder the kernel works, though it is not the room's
         self._leaving = False  # nobody is let in any more
         self._closed = False  # nothing happens here any more
         self.room = Room(folder.load(services.pool), new_id=new_id, path=folder.record.path)
@@ -82,8 +83,8 @@ class RoomHost:
         return len(self._connections)
 
     def working_dir(self) -> Path:
-        """Where the kernel runs: beside the file, else where the client stood that made the room."""
-        path = self.room.path
+        """Where the kernel runs: beside the file, else as its launch said, else where the room's maker stood."""
+        path = self.room.path or self._beside
         return Path(path).parent if path else Path(self.folder.record.working_dir)
 
     def where(self) -> Where:
@@ -296,7 +297,8 @@ class RoomHost:
             case do.Drop(peer_id, reason):
                 if connection := self._connections.get(peer_id):
                     connection.close(reason)
-            case do.LaunchKernel():
+            case do.LaunchKernel(beside=beside):
+                self._beside = beside or self._beside
                 self.runner.launch(effect)
             case do.ApproveTrust():
                 self._start_for(effect.peer_id, self._approve(effect))

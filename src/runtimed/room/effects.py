@@ -40,12 +40,14 @@ class LaunchKernel:
     """Comes back as KernelDecided and KernelPhase, then KernelReady or KernelFailed.
 
     ``declared`` is what the notebook says now of the environment it needs; ``foreign`` what of it came with a file.
+    ``beside``: the file whose folder the kernel works in, if the room has none of its own.
     """
 
     kernel_type: str
     env_source: str
     declared: Declared = field(default_factory=Declared)
     foreign: frozenset[str] = frozenset()
+    beside: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

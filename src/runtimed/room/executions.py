@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runtimed.errors import NeedsApproval, NoKernel
@@ -107,9 +108,17 @@ class Executions:
     # Kernel
 
     def launch(
-        self, address: Address | None, kernel_type: str, env_source: str, dependencies: Sequence[str] = ()
+        self,
+        address: Address | None,
+        kernel_type: str,
+        env_source: str,
+        dependencies: Sequence[str] = (),
+        beside: str | None = None,
     ) -> list[Effect]:
-        """Start a kernel unless the room has one; whoever asks meanwhile waits for the same start."""
+        """Start a kernel unless the room has one; whoever asks meanwhile waits for the same start.
+
+        ``beside``: the file whose folder the kernel works in, for a room that has none of its own.
+        """
         if self.kernel == "running":
             if address:
                 self._answer(address, self._launched(already=True))
@@ -124,7 +133,7 @@ class Executions:
             lifecycle="Resolving", activity="", env_source=env_source, error_reason="", error_details=""
         )
         # If the last kernel is still stopping, the host starts this one behind it.
-        return [launch]
+        return [replace(launch, beside=beside)]
 
     def decided(self, event: events.KernelDecided) -> None:
         self._record.decided(event.source, event.why, event.looked_at)

@@ -65,8 +65,9 @@ class Requests:
                 return self._submissions.execute(address, by, cell_id, execution_id)
             case wire.RunAllCells(cell_execution_ids=given) | wire.RunAllCellsGuarded(cell_execution_ids=given):
                 return self._submissions.execute_all(address, by, given)
-            case wire.LaunchKernel(kernel_type=kernel_type, env_source=env_source, dependencies=named):
-                return executions.launch(address, kernel_type or "python", env_source or "auto", named)
+            case wire.LaunchKernel(kernel_type=kernel_type, env_source=env_source, dependencies=named) as launch:
+                beside = launch.notebook_path or None
+                return executions.launch(address, kernel_type or "python", env_source or "auto", named, beside)
             case wire.ShutdownKernel(leaving=leaving):
                 peer.leaving = leaving
                 if not (leaving and (self._peers.anybody_stays() or self._leases)):
