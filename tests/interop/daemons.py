@@ -72,9 +72,12 @@ class NteractDaemon:
 
     def start(self, *, pool: int = 0) -> None:
         """Unless it runs. Back when it answers, and with a ``pool`` when one environment of it is ready."""
+        if not self.runs:
+            self._launch(pool)
+        until(lambda: pool == 0 or DaemonClient(self.socket).status()["uv_available"], 120)
+
+    def _launch(self, pool: int) -> None:
         folder, socket = self.folder, self.socket
-        if self.runs:
-            return
         socket.parent.mkdir(parents=True, exist_ok=True)
         command = [self._release / "daemon", "run", "--socket", socket, "--cache-dir", folder / "pool"]
         command += ["--blob-store-dir", socket.parent / "blobs", "--uv-pool-size", str(pool)]
@@ -85,7 +88,6 @@ class NteractDaemon:
         client = DaemonClient(socket)
         until(lambda: process.poll() is not None or client.ping())
         assert process.poll() is None, (folder / "log").read_text()
-        until(lambda: pool == 0 or client.status()["uv_available"], 120)
 
     def keeps(self, source: str) -> bool:
         """Whether it has written a cell of this source to its disk, which it does a while after it said so."""

@@ -211,7 +211,7 @@ async def _every_tool(theirs: NteractDaemon, folder: Path) -> None:
         assert (await call("execute_cell", cell_id=cell))["stdout"] == "once\n"
         await call("set_cell_source", cell_id=cell, source="import time\nprint('now')\ntime.sleep(300)")
         late = await call("execute_cell", cell_id=cell, timeout_secs=2)
-        assert (late["status"], late["success"]) == ("running", None)
+        assert (late["status"], late["success"]) == ("running", None), late
         assert (await call("get_kernel_status"))["status"] == "busy"
         await call("interrupt_kernel")
         assert (await call("get_cell", cell_id=cell))["outputs"][0]["text"].startswith("now")
