@@ -104,3 +104,14 @@ def test_the_pure_floors_open_no_file_and_read_no_clock(path: Path):
 
     assert not names & {"open", "print", "input", "Path"}
     assert not methods & {"read_text", "read_bytes", "write_text", "write_bytes", "mkdir", "now", "utcnow", "today"}
+
+
+DRAWN = [path for path in FILES if path.parent != SOURCE and path.stem != "__init__"]
+
+
+@pytest.mark.parametrize("path", DRAWN, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_every_file_stands_in_its_row_of_the_architecture(path: Path):
+    page = (Path(__file__).parents[2] / "docs/architecture.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if line.startswith(f"| `{path.parent.name}/`")]
+
+    assert any(f"`{path.stem}`" in row for row in rows)
