@@ -65,8 +65,10 @@ class Life:
         """Somebody else's message, under our key: answers name it as their parent."""
         self._channels.send(channel, self._codec.sign(raw))
 
-    async def ask(self, channel: str, msg_type: str, content: Mapping[str, Any], timeout: float) -> dict[str, Any]:
-        msg_id = uuid.uuid4().hex
+    async def ask(
+        self, channel: str, msg_type: str, content: Mapping[str, Any], timeout: float, *, msg_id: str | None = None
+    ) -> dict[str, Any]:
+        msg_id = msg_id or uuid.uuid4().hex
         with self._replies.expect(msg_id) as reply:
             self.send(channel, msg_type, content, msg_id=msg_id)
             try:

@@ -17,14 +17,18 @@ class AskedLife:
     """Stands in for a Life: a question is answered when the test says so."""
 
     def __init__(self) -> None:
+        self.asked: list[str | None] = []
         self.answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
 
-    async def ask(self, channel: str, msg_type: str, content: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+    async def ask(
+        self, channel: str, msg_type: str, content: Mapping[str, Any], timeout: float, *, msg_id: str | None = None
+    ) -> dict[str, Any]:
+        self.asked.append(msg_id)
         return await self.answer
 
 
-def message(channel: str, msg_type: str) -> KernelMessage:
-    return KernelMessage(channel, msg_type, "m", "x", {}, {}, [])
+def message(channel: str, msg_type: str, parent: str = "x", **content: Any) -> KernelMessage:
+    return KernelMessage(channel, msg_type, "m", parent, content, {}, [])
 
 
 async def rest() -> None:
@@ -32,19 +36,24 @@ async def rest() -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_reply_is_let_through_behind_what_comes_until_the_kernel_answers() -> None:
+async def test_a_reply_is_let_through_behind_what_comes_until_the_kernel_is_idle_again() -> None:
     heard: list[str] = []
     life = AskedLife()
     late = Latecomers(life, lambda batch: heard.extend(m.msg_type for m in batch))  # type: ignore[arg-type]
 
     late.take([message("iopub", "status"), message("shell", "execute_reply")])
     await rest()
-    late.take([message("iopub", "execute_result")])
-    assert heard == ["status", "execute_result"]
-    life.answer.set_result({})
+    life.answer.set_result({})  # by a socket of its own, ahead of what iopub still holds
+    await rest()
+    late.take(
+        [message("iopub", "status", str(life.asked[0]), execution_state="busy"), message("iopub", "execute_result")]
+    )
+    await rest()
+    assert heard == ["status", "status", "execute_result"]
+    late.take([message("iopub", "status", str(life.asked[0]), execution_state="idle")])
     await rest()
 
-    assert heard == ["status", "execute_result", "execute_reply"]
+    assert heard == ["status", "status", "execute_result", "status", "execute_reply"]
 
 
 async def test_a_kernel_that_cannot_be_asked_is_believed() -> None:
