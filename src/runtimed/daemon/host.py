@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtimed.daemon.launching import Where
+from runtimed.daemon.pace import Pace
 from runtimed.daemon.runner import KernelRunner
 from runtimed.daemon.saver import Saver
 from runtimed.daemon.services import new_id
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PACE = 0.005  # seconds between two flushes that nobody waits for (DESIGN §4)
-SOON = 0.02  # seconds until the kernel and its queue show how they stand
-REST = 0.25  # seconds until what nobody waits for gets a flush of its own
 TICK = 5.0  # seconds: presence is pruned, overdue requests are answered, idle peers are found
 IDLE_MAX = 300.0  # seconds without a sign of life after which a peer is dropped (PROTOCOL §4)
 
@@ -56,10 +54,6 @@ class RoomHost:
         self._closing = closing
         self._connections: dict[str, Connection] = {}
         self._loop = asyncio.get_running_loop()
-        self._flushed_at = 0.0
-        self._flush_timer: asyncio.TimerHandle | None = None
-        self._soon_timer: asyncio.TimerHandle | None = None
-        self._rest_timer: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._compacting: dict[str, asyncio.Task[None]] = {}
@@ -70,6 +64,7 @@ class RoomHost:
         self.runner = KernelRunner(services, folder.path, self._kernel_told, self.where)
         self.tenancy = Tenancy(self.runner, self.tell, services.settings.lease_dir, self._expire_or_stay)
         self.saver = Saver(self, paths)
+        self.pace = Pace(lambda: self.room, self._flushed)
         self._perform(self.room.wake())
         self._tick = self._loop.call_later(TICK, self._ticked)
         self._expire_later()  # unless somebody joins
@@ -116,57 +111,14 @@ class RoomHost:
 
     def settle(self) -> None:
         """The end of a wake-up: if somebody waits everybody hears now, else a few milliseconds bring more."""
-        self._mind_the_rest()
-        if self._closed or not self.room.dirty:
-            return
-        since = self._loop.time() - self._flushed_at
-        if since >= PACE or self.room.owes:
-            self.flush()
-        else:
-            self._flush_within(PACE - since)
+        self.pace.settle()
 
     def flush(self) -> None:
         """Commit, log, and tell everybody who can be told."""
-        if self._flush_timer is not None:
-            self._flush_timer.cancel()
-            self._flush_timer = None
-        self._flushed_at = self._loop.time()
-        self.handle(events.Flushed(blocked=self._blocked()))
+        self.pace.flush()
 
-    def flush_all(self) -> None:
-        """Flush, and nothing is left to be written."""
-        self._flushed_at = self._loop.time()
-        self.handle(events.Flushed(blocked=self._blocked(), rest=True))
-        self._mind_the_rest()
-
-    def _mind_the_rest(self) -> None:
-        """What is not urgent is written in a moment, or when more of its kind has come together."""
-        if self._leaving:
-            return  # it is about to be written anyway
-        documents = self.room.documents
-        if documents.soon and self._soon_timer is None:
-            self._soon_timer = self._loop.call_later(SOON, self._flush_soon)
-        elif not documents.soon and self._soon_timer is not None:
-            self._soon_timer.cancel()
-            self._soon_timer = None
-        if documents.later and self._rest_timer is None:
-            self._rest_timer = self._loop.call_later(REST, self._flush_rest)
-
-    def _flush_soon(self) -> None:
-        self._soon_timer = None
-        self.handle(events.Flushed(blocked=self._blocked(), soon=True))
-
-    def _flush_rest(self) -> None:
-        self._rest_timer = None
-        self.flush_all()
-
-    def _flush_within(self, seconds: float) -> None:
-        due = self._loop.time() + seconds
-        if self._flush_timer is not None:
-            if self._flush_timer.when() <= due:
-                return
-            self._flush_timer.cancel()
-        self._flush_timer = self._loop.call_at(due, self.flush)
+    def _flushed(self, *, soon: bool = False, rest: bool = False) -> None:
+        self.handle(events.Flushed(blocked=self._blocked(), soon=soon, rest=rest))
 
     def _blocked(self) -> frozenset[str]:
         return frozenset(peer for peer, connection in self._connections.items() if connection.blocked)
@@ -243,7 +195,8 @@ class RoomHost:
             return
         self._leaving = True
         self._closing(self)
-        for timer in (self._tick, self._flush_timer, self._soon_timer, self._rest_timer, self._expiry):
+        self.pace.stop()
+        for timer in (self._tick, self._expiry):
             if timer is not None:
                 timer.cancel()
         for connection in list(self._connections.values()):
@@ -259,9 +212,9 @@ class RoomHost:
         """Executions end before their kernel does, and what that leaves is logged and saved."""
         self.handle(events.Closing())
         await self.runner.close()
-        self.flush_all()
+        self.pace.flush_all()
         await self.saver.close()
-        self.flush_all()
+        self.pace.flush_all()
         await self.services.syncer.sync()
         for name in tuple(self.folder.journals):
             self._compact_if_due(name)
