@@ -53,7 +53,7 @@ def test_kernelspecs_are_installed_listed_and_removed(kernelspecs: Path):
     ours = [spec["name"] for spec in listed if Path(spec["folder"]).parent == kernelspecs]
     assert ours == ["mine", "runtimed", "runtimed-lab-book"]
     spec = json.loads((kernelspecs / "mine" / "kernel.json").read_text())
-    assert spec["argv"][0] == sys.executable
+    assert Path(spec["argv"][0]).samefile(sys.executable)
     assert "kernel_provisioner" not in spec["metadata"]  # other environments see it too, and would hide it
     assert "mine" in KernelSpecManager().find_kernel_specs()
 

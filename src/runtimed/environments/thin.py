@@ -5,14 +5,16 @@ What a user installs from inside goes to the thin one and comes first; the layer
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from runtimed.environments.layers import Layer
 
@@ -68,19 +70,27 @@ def _stands(prefix: Path, files: Mapping[str, str], links: Mapping[str, str]) ->
 
 def _set_other_version_aside(prefix: Path, version: str) -> None:
     """What was installed for another Python cannot be used by this one, but it is not ours to delete."""
-    if (prefix / "lib").is_dir() and not (prefix / "lib" / version).is_dir():
+    if any((prefix / "lib").glob("python3*")) and not (prefix / "lib" / version).is_dir():
         os.rename(prefix, prefix.with_name(f"{prefix.name}.old-{time.time_ns()}"))
 
 
 def _write(prefix: Path, files: Mapping[str, str], links: Mapping[str, str]) -> None:
+    """Each by a rename: a launch that overtakes another, or a thread that a cancelled one left, writes the same."""
     for name, target in links.items():
-        link = prefix / name
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(target)
+        with _replacing(prefix / name) as link:
+            link.symlink_to(target)
     for name, text in files.items():
-        path = prefix / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
-        if path.parent.name == "bin":
-            path.chmod(0o755)
+        with _replacing(prefix / name) as file:
+            file.write_text(text, "utf-8")
+            file.chmod(0o755 if name.startswith("bin/") else 0o644)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    between = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        yield between
+        os.replace(between, path)
+    finally:
+        between.unlink(missing_ok=True)

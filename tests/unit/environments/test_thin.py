@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,14 @@ def test_the_commands_of_both_are_on_the_path_own_ones_first(layer: Layer, tmp_p
     assert found["VIRTUAL_ENV"] == str(tmp_path / "env")
     assert found["PATH"].split(os.pathsep)[:3] == [str(tmp_path / "env/bin"), str(layer.path / "bin"), "/usr/bin"]
     assert variables(layer, tmp_path / "env", "")["PATH"].count(os.pathsep) == 1
+
+
+def test_launches_that_make_the_same_one_at_once_do_not_disturb_each_other(layer: Layer, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        for round in range(20):
+            prefix = tmp_path / f"env{round}"
+            made = list(threads.map(lambda _, where=prefix: thin_environment(layer, where), range(8)))
+            assert made == [prefix / "bin" / "python"] * 8
+            assert (prefix / "pyvenv.cfg").is_file()
+    assert not list(tmp_path.glob("**/.*.*")), "something half written was left"
+    assert not list(tmp_path.glob("*.old-*"))
