@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runtimed.cli import console
+from runtimed.cli.notebook import missing_named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,8 @@ def explain(
     """Show which environment a kernel of this notebook would get now: what was looked at, what won, and why."""
     from runtimed import DaemonClient
 
-    told = DaemonClient().explain_environment(notebook, env_source)
+    with missing_named(notebook):
+        told = DaemonClient().explain_environment(notebook, env_source)
     if as_json:
         console.say_json(told)
         return

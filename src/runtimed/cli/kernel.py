@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from runtimed.cli import console
-from runtimed.cli.notebook import Json, Notebook, home_of
+from runtimed.cli.notebook import Json, Notebook, home_of, missing_named
 
 app = typer.Typer(no_args_is_help=True, help="Reach the kernel of a notebook.")
 
@@ -35,7 +35,8 @@ def connection_file(
 
     from runtimed import DaemonClient
 
-    made = DaemonClient(home_of(notebook)).connection_file(notebook, folder or jupyter_runtime_dir())
+    with missing_named(notebook):
+        made = DaemonClient(home_of(notebook)).connection_file(notebook, folder or jupyter_runtime_dir())
     if as_json:
         console.say_json({"connection_file": made})
     else:

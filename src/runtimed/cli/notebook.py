@@ -94,7 +94,7 @@ def text_of(notebook: str) -> str:
 
     home = home_of(notebook)
     ensure_daemon(home)
-    with _missing_named(notebook):
+    with missing_named(notebook):
         try:
             return DaemonClient(home).export_notebook(notebook)
         except NotAvailable:
@@ -166,8 +166,8 @@ def check_target(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _missing_named(notebook: str) -> Iterator[None]:
-    """The daemon knows an id where its caller gave a name."""
+def missing_named(notebook: str) -> Iterator[None]:
+    """NotebookNotFound says what its caller wrote: the daemon knows an id where that was a name."""
     from runtimed import paths
 
     try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runtimed.cli import console
+from runtimed.cli.notebook import missing_named
 from runtimed.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -38,7 +39,10 @@ def approve(
         raise InvalidRequest("Nothing to approve", hint="runt trust approve NOTEBOOK, or --package NAME")
     if package:
         _allow(package)
-    given = [DaemonClient().give_trust(place) for place in places or ()]
+    given = []
+    for place in places or ():
+        with missing_named(place):
+            given.append(DaemonClient().give_trust(place))
     if as_json:
         console.say_json(given)
         return
