@@ -163,7 +163,8 @@ def test_a_relay_says_why_it_cannot(tmp_path: Path):
 
 @pytest.mark.parametrize("command", [("kernel", "connection-file"), ("env", "explain"), ("trust", "approve")])
 def test_a_notebook_that_is_not_there_is_named_as_it_was_asked_for(shared_daemon: Daemon, command: tuple[str, str]):
-    ended = runt(*command, "no such notebook")
+    with Session("another notebook"):
+        ended = runt(*command, "no such notebook")
     assert ended.returncode == 1
     assert "There is no notebook 'no such notebook'" in ended.stderr
 
