@@ -266,8 +266,8 @@ class RoomHost:
                 self._start_for(effect.peer_id, self._ask(effect))
             case do.SaveFile():
                 self._start_for(effect.peer_id, self.saver.save(effect))
-            case do.Unpark():
-                self.handle(events.Unparked())
+            case do.Then(event):
+                self.handle(event)
             case do.Complain(reason):
                 log.error("room %s: %s", self.notebook_id, reason)
             case do.Reload(reason):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +16,7 @@ __all__ = [
     "MANAGERS",
     "Declared",
     "Inline",
+    "Named",
     "declared_in",
     "requirements_in",
     "script_block",
@@ -26,6 +27,13 @@ __all__ = [
 MANAGERS: Final = ("uv", "conda", "pixi")
 _BEGIN: Final = "# /// script"
 _END: Final = "# ///"
+
+
+class Named(NamedTuple):
+    """What a call names, and for which manager."""
+
+    manager: str
+    packages: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,6 +95,11 @@ class NotebookDoc:
         """In the notebook's order. What an open transaction adds or moves counts once it is committed."""
         return self._index.order.ids()
 
+    def cell_ids_behind(self, cell_id: str | None) -> Iterator[str]:
+        """In order, those behind this one, or all if it is not there; costs what is taken of them."""
+        index = None if cell_id is None else self._index.order.index(cell_id)
+        return self._index.order.ids_from(0 if index is None else index + 1)
+
     def cell_count(self) -> int:
         return len(self._index.order)
 

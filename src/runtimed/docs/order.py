@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from runtimed.docs import positions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _POSITION: Final = re.compile(r"(?:[0-9A-F]{2})*80")
 _by_position = itemgetter(0)
@@ -32,6 +32,10 @@ class CellOrder:
 
     def ids(self) -> list[str]:
         return self._ids.copy()
+
+    def ids_from(self, index: int) -> Iterator[str]:
+        """Lazily; to be done with before the next cell is placed."""
+        return (self._ids[at] for at in range(index, len(self._ids)))
 
     def index(self, cell_id: str) -> int | None:
         position = self._positions.get(cell_id)

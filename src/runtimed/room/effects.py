@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from runtimed.docs.declared import Declared
 
 if TYPE_CHECKING:
+    from runtimed.room.events import Event
     from runtimed.wire.requests import Request
 
 
@@ -114,8 +115,10 @@ class SaveFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Unpark:
-    """Changes came for which requests may have waited: say so with Unparked, once they are logged."""
+class Then:
+    """Let this happen next, once what stands before it is done."""
+
+    event: Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,7 @@ Effect = (
     | AskKernel
     | SendComm
     | SaveFile
-    | Unpark
+    | Then
     | Complain
     | Reload
     | Touched

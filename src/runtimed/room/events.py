@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from runtimed.docs.declared import Named
     from runtimed.errors import RuntimedError
     from runtimed.ipynb.load import LoadStep
     from runtimed.outputs.reducer import OutputOp
-    from runtimed.room.needs import Named
+    from runtimed.room.queue import Execution
     from runtimed.wire.changes import ChangeHeader
     from runtimed.wire.requests import RequestEnvelope, Response
 
@@ -282,6 +283,16 @@ class LeaseAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseTaken:
+    """What was asked for is queued, and with the kernel if it is its turn: now it is to show."""
+
+    asked: LeaseAsked
+    execution: Execution
+    new_cell: bool = False  # its cell is yet to be made,
+    behind: str | None = None  # there, or at the end
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseInterrupted:
     """This client wants an interrupt."""
 
@@ -346,6 +357,7 @@ Event = (
     | LeaseOpened
     | LeaseClosed
     | LeaseAsked
+    | LeaseTaken
     | LeaseInterrupted
     | RestartAsked
     | KernelWanted

@@ -260,16 +260,24 @@ class Executions:
 
     def enqueue(self, executions: list[Execution]) -> list[Effect]:
         """Run these when it is their turn."""
+        # Kernel first: what runs at once is sent before it is recorded (LATENCY §3.3).
+        effects = self.take(executions)
+        self.show(executions)
+        return effects
+
+    def take(self, executions: list[Execution]) -> list[Effect]:
+        """The half of ``enqueue`` that cannot wait."""
         for execution in executions:
             self._queue.add(execution)
-        # Kernel first: what runs at once is sent before it is recorded (LATENCY §3.3).
-        effects = self._start_next(fresh={e.execution_id for e in executions})
+        return self._start_next(fresh={e.execution_id for e in executions})
+
+    def show(self, executions: list[Execution]) -> None:
+        """The other half: they are in the documents, and so is the queue."""
         started = self._queue.running
         for execution in executions:
             if execution.recorded:
                 self._record.added(execution, "running" if execution is started else "queued")
         self._show_queue(now=False)
-        return effects
 
     def _start_next(self, fresh: set[str] | None = None) -> list[Effect]:
         if self.kernel != "running" or (execution := self._queue.start_next()) is None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runtimed.room import recording
-from runtimed.room.effects import Effect, RefuseLeased, Touched
+from runtimed.room import events, recording
+from runtimed.room.effects import Effect, RefuseLeased, Then, Touched
 from runtimed.room.queue import Execution
 
 if TYPE_CHECKING:
     from runtimed.docs.crdt import Transaction
-    from runtimed.room import events
     from runtimed.room.documents import Documents
     from runtimed.room.executions import Executions
 
@@ -37,7 +36,10 @@ class Leases:
         self._leases.pop(event.lease_id, None)
 
     def asked(self, event: events.LeaseAsked) -> list[Effect]:
-        """Queue an execution and record it; one that is known already is not asked for twice."""
+        """Queue an execution; one that is known already is not asked for twice.
+
+        The kernel has it before anything is written: whoever executes waits for the kernel, and for nothing else.
+        """
         lease = self._leases.get(event.lease_id)
         if lease is None:
             return []
@@ -48,18 +50,26 @@ class Leases:
         place = recording.where(event, lease, self._documents.notebook)
         execution = Execution(
             execution_id=event.execution_id,
-            cell_id=self._cell(place, event, lease),
+            cell_id=self._cell_of(place, lease),
             source=event.code,
             submitted_by=f"{lease.label}.{event.session[:8]}",
             lease_id=event.lease_id,
             stop_on_error=event.stop_on_error,
             recorded=not isinstance(place, recording.Unrecorded),
         )
-        effects = self._executions.enqueue([execution])
+        taken = events.LeaseTaken(event, execution)
         if isinstance(place, recording.Appended):
-            # The next cell stands behind this one, so this one has to be there.
-            effects += [*self._documents.commit(), Touched()]
-        return effects
+            taken = events.LeaseTaken(event, execution, new_cell=True, behind=place.after)
+        return [*self._executions.take([execution]), Then(taken)]
+
+    def taken(self, event: events.LeaseTaken) -> list[Effect]:
+        """Record what is queued."""
+        self._executions.show([event.execution])
+        if not event.new_cell:
+            return []
+        self._append(event)
+        # The next cell stands behind this one, so this one has to be there.
+        return [*self._documents.commit(), Touched()]
 
     def interrupted(self, event: events.LeaseInterrupted) -> list[Effect]:
         """Stop what is this client's; if nothing of it is here, it means whatever runs.
@@ -72,23 +82,24 @@ class Leases:
             return self._executions.give_up(mine)
         return self._executions.interrupt()
 
-    def _cell(self, place: recording.Where, event: events.LeaseAsked, lease: recording.Lease) -> str:
+    def _cell_of(self, place: recording.Where, lease: recording.Lease) -> str:
         match place:
             case recording.Shown(cell_id):
                 lease.last_cell = cell_id
-                return cell_id
-            case recording.Appended(after):
-                lease.last_cell = self._append(after, event, lease)
-                return lease.last_cell
-        return ""
+            case recording.Appended():
+                lease.last_cell = self._executions.new_id()
+            case _:
+                return ""
+        return lease.last_cell
 
-    def _append(self, after: str | None, event: events.LeaseAsked, lease: recording.Lease) -> str:
-        notebook, cell_id = self._documents.notebook, self._executions.new_id()
-        position = notebook.position_at(None if after is None else notebook.index_of(after) + 1)
-        metadata = {"runtimed": recording.origin_of(event, lease)}
+    def _append(self, event: events.LeaseTaken) -> None:
+        notebook, asked, execution = self._documents.notebook, event.asked, event.execution
+        position = notebook.position_at(None if event.behind is None else notebook.index_of(event.behind) + 1)
+        metadata = {"runtimed": recording.origin_of(asked, self._leases[asked.lease_id])}
 
         def write(tx: Transaction) -> None:
-            notebook.add_cell(tx, cell_id, "code", event.code, position, metadata, event.execution_id)
+            notebook.add_cell(
+                tx, execution.cell_id, "code", execution.source, position, metadata, execution.execution_id
+            )
 
         self._documents.in_notebook(write)
-        return cell_id

@@ -7,11 +7,11 @@ with a file is remembered with the room, because nobody here asked for it.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from runtimed.docs.declared import MANAGERS, requirements_in, with_dependencies
+from runtimed.docs.declared import MANAGERS, Named, requirements_in, with_dependencies
 from runtimed.docs.notebook import declared_by
 from runtimed.errors import InvalidRequest
 from runtimed.room.effects import LaunchKernel
@@ -32,13 +32,6 @@ _INTO: Final = {
 
 
 DENO: Final = {"name": "deno", "display_name": "Deno", "language": "typescript"}
-
-
-class Named(NamedTuple):
-    """What a call names, and for which manager."""
-
-    manager: str
-    packages: tuple[str, ...]
 
 
 class Needs:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
     from runtimed.room.events import LeaseAsked, LeaseOpened
 
@@ -23,7 +23,7 @@ class Cells(Protocol):
     def has(self, cell_id: str) -> bool: ...
     def cell_type(self, cell_id: str) -> str: ...
     def source(self, cell_id: str) -> str: ...
-    def cell_ids(self) -> Sequence[str]: ...
+    def cell_ids_behind(self, cell_id: str | None) -> Iterator[str]: ...
 
 
 @dataclass(slots=True)
@@ -91,9 +91,8 @@ def origin_of(asked: LeaseAsked, lease: Lease) -> dict[str, Any]:
 
 def _next_of_source(code: str, lease: Lease, cells: Cells) -> str | None:
     """Forward from the last match, so that of cells that are alike each has its turn."""
-    ids = cells.cell_ids()
-    start = ids.index(lease.last_cell) + 1 if lease.last_cell in ids else 0
-    return next((c for c in ids[start:] if _is_code(cells, c) and cells.source(c) == code), None)
+    behind = cells.cell_ids_behind(lease.last_cell)
+    return next((c for c in behind if _is_code(cells, c) and cells.source(c) == code), None)
 
 
 def _is_code(cells: Cells, cell_id: str) -> bool:

@@ -20,8 +20,8 @@ from runtimed.room.effects import (
     Effect,
     Reload,
     Send,
+    Then,
     Touched,
-    Unpark,
 )
 from runtimed.room.executions import Executions
 from runtimed.room.leases import Leases
@@ -101,6 +101,8 @@ class Room:
                 self._presence(event)
             case events.LeaseAsked():
                 return self.leases.asked(event)
+            case events.LeaseTaken():
+                return self.leases.taken(event)
             case events.Unparked():
                 return self.requests.unpark()
             case events.Closing():
@@ -212,7 +214,7 @@ class Room:
         if kind is FrameType.AUTOMERGE_SYNC:
             effects.append(Touched())
             if any(peer.parked for peer in self.peers):
-                effects.append(Unpark())
+                effects.append(Then(events.Unparked()))
         elif kind is FrameType.COMMS_DOC_SYNC and self.executions.kernel == "running":
             effects += self.widgets.written(news)
         return effects

@@ -33,6 +33,14 @@ def test_the_ids_handed_out_are_the_callers_own() -> None:
     assert order.ids() == ["a"]
 
 
+def test_the_cells_behind_a_place_are_taken_one_by_one() -> None:
+    order = CellOrder([("80", "a"), ("81", "b"), ("82", "c")])
+
+    assert next(order.ids_from(1)) == "b"
+    assert list(order.ids_from(1)) == ["b", "c"]
+    assert list(order.ids_from(3)) == []
+
+
 @pytest.mark.parametrize(("index", "expected"), [(None, 3), (99, 3), (0, 0), (-5, 0), (1, 1), (2, 2)])
 def test_a_new_cell_stands_where_it_was_asked_for(index: int | None, expected: int) -> None:
     order = CellOrder([("80", "a"), ("8180", "b"), ("8280", "c")])

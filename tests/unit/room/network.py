@@ -102,8 +102,8 @@ class Network:
             match effect:
                 case do.Send(peer_id, data):
                     self.peers[peer_id].hear(data)
-                case do.Unpark():
-                    self.happen(events.Unparked())
+                case do.Then(event):
+                    self.happen(event)
                 case do.Drop(peer_id, reason):
                     self.dropped[peer_id] = reason
                 case _:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import pytest
 
@@ -84,6 +85,16 @@ def test_an_execution_is_sent_before_it_is_recorded_and_shows_as_a_cell_for_ever
         "msg_id": f"msg-{execution_id}",
     }
     assert peer.runtime.status(execution_id) == "running"
+
+
+def test_nothing_is_written_before_the_kernel_has_the_request(network: Network):
+    tool = Tool(network)
+    effects = network.room.handle(asked(tool, "x = 1", "10000000-0000-4000-8000-000000000000"))
+
+    assert [type(effect) for effect in effects] == [do.ExecuteOnKernel, do.Then]
+    assert sources(network) == []
+    network.happen(effects[1].event)
+    assert sources(network) == ["x = 1"]
 
 
 def test_cells_of_one_client_stand_together_in_the_order_they_came(network: Network):
@@ -217,8 +228,9 @@ class Notebook:
     def source(self, cell_id: str) -> str:
         return self._cells[cell_id]
 
-    def cell_ids(self) -> list[str]:
-        return list(self._cells)
+    def cell_ids_behind(self, cell_id: str | None) -> Iterator[str]:
+        ids = list(self._cells)
+        return iter(ids[ids.index(cell_id) + 1 :] if cell_id in ids else ids)
 
 
 def decided(
