@@ -243,8 +243,8 @@ class RoomHost:
             case do.ExecuteOnKernel(execution_id, cell_id, code):
                 if not self.tenancy.run(execution_id):
                     self.runner.execute(execution_id, cell_id, code)
-            case do.RefuseLeased(execution_id, no_kernel):
-                self.tenancy.refuse(execution_id, no_kernel=no_kernel)
+            case do.RefuseLeased(execution_id, why):
+                self.tenancy.refuse(execution_id, why)
             case do.Touched():
                 self.saver.touch()
             case do.Drop(peer_id, reason):

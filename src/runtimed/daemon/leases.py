@@ -237,7 +237,7 @@ class SharedLease:
         for frame in frames:
             match wire.decode_asked(frame.payload):
                 case wire.Restart(generation=generation):
-                    self._services.start(self._restart(generation))
+                    self._services.start(self._connection.counted(self._restart(generation)))
                 case wire.Interrupt() if self._tenant is not None:
                     self._tenancy.interrupt(self._tenant)
                 case wire.Release():

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from runtimed.daemon.runner import KernelRunner
     from runtimed.kernels.endpoint import ClientRequest
     from runtimed.kernels.messages import KernelMessage
+    from runtimed.room.effects import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 LAST_WORD_S = 2.5
 ROOM = "room"  # the lease of the connection file, which whoever finds it shares
 NO_KERNEL = "the notebook has no kernel; start it again"
+FULL = "too many executions wait for this kernel; send it again when some are done"
 DEBUG_FOR_ALL = frozenset({"debugInfo"})
 DEBUG_ENDS = frozenset({"disconnect", "terminate"})
 
@@ -196,7 +198,7 @@ class Tenancy:
                 holder.state(alive=self.alive, reason=reason)
 
     def _answer_late(self, tenant: Tenant, requests: list[ClientRequest], reason: str) -> None:
-        asyncio.get_running_loop().call_later(LAST_WORD_S, tenant.answer_all, requests, failed(reason))
+        tenant.answer_later(requests, failed(reason), LAST_WORD_S)
 
     # What tenants ask
 
@@ -231,7 +233,7 @@ class Tenancy:
         cell_id = request.metadata().get("cellId")
         if content.get("stop_on_error", True):  # the queue is ours, and so is what an error means for it
             request = request.with_content({**content, "stop_on_error": False})
-        tenant.waiting[execution_id] = [request]
+        tenant.wait(execution_id, request)
         self._tell(
             events.LeaseAsked(
                 lease_id=tenant.lease_id,
@@ -249,7 +251,7 @@ class Tenancy:
     def run(self, execution_id: str) -> bool:
         """It is this execution's turn; whether it is a tenant's."""
         for tenant in self._tenants.values():
-            if (held := tenant.waiting.pop(execution_id, None)) is not None:
+            if held := tenant.turn(execution_id):
                 request, *behind = held
                 tenant.asked(request)
                 self._runner.execute_for(execution_id, request.msg_id, request.raw)
@@ -257,15 +259,18 @@ class Tenancy:
                 return True
         return False
 
-    def refuse(self, execution_id: str, *, no_kernel: bool) -> None:
+    def refuse(self, execution_id: str, why: Refusal) -> None:
         """This one will not run."""
         for tenant in self._tenants.values():
-            if (held := tenant.waiting.pop(execution_id, None)) is not None:
+            if held := tenant.turn(execution_id):
                 request, *behind = held
-                if no_kernel:
-                    self._answer_late(tenant, [request], NO_KERNEL)
-                else:
-                    tenant.answer(request, ABORTED)
+                match why:
+                    case "no_kernel":
+                        self._answer_late(tenant, [request], NO_KERNEL)
+                    case "full":
+                        tenant.answer(request, failed(FULL, "QueueFull"))
+                    case "cancelled":
+                        tenant.answer(request, ABORTED)
                 self._release(tenant, behind)
 
     def _release(self, tenant: Tenant, behind: list[ClientRequest]) -> None:

@@ -31,7 +31,8 @@ __all__ = ["ClientEndpoint", "ClientRequest"]
 log = logging.getLogger(__name__)
 
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb")  # jupyter_client's order of ports
-UNREAD_MAX = 50_000  # parts of messages that a client may leave unread on iopub; then it misses some, as with a kernel
+UNREAD_MAX = 50_000  # parts of messages that a client may leave unread; then it misses some, as with a kernel
+AHEAD_MAX = 1000  # messages of a client's that libzmq takes in before we read them; then they stay with the client
 TIDIED_S = 0.5  # how long a client that leaves may take until it has removed the files of our sockets
 MESSAGE_MAX = 100 << 20  # bytes of one part of a message; a client that sends more is hung up on
 SLICE = 256  # messages read from a socket before others have their turn
@@ -83,7 +84,7 @@ class ClientEndpoint:
         self._on_request = on_request
         self._loop = asyncio.get_running_loop()
         self._due: asyncio.Handle | None = None
-        self._beating = False
+        self._deaf = {"hb"}  # channels that are not read
         self.closed = False
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         self._sockets = {name: self._bind(context, name) for name in CHANNELS}
@@ -115,8 +116,15 @@ class ClientEndpoint:
 
     def beat(self, *, alive: bool) -> None:
         """The client hears its heartbeat, by which it knows that there is a kernel, or hears it no more."""
-        self._beating = alive
-        self._soon()
+        self.listen("hb", attentive=alive)
+
+    def listen(self, channel: str, *, attentive: bool) -> None:
+        """Read a channel, or leave what comes on it unread for now."""
+        if not attentive:
+            self._deaf.add(channel)
+        elif channel in self._deaf:
+            self._deaf.remove(channel)
+            self._soon()
 
     def rebind(self) -> None:
         """Be found again: a client that ends removes the files of its sockets, be others waiting for them or not."""
@@ -147,11 +155,10 @@ class ClientEndpoint:
         socket = context.socket(kinds.get(name, zmq.ROUTER))
         socket.linger = 0
         socket.maxmsgsize = MESSAGE_MAX
+        socket.sndhwm, socket.rcvhwm = UNREAD_MAX, AHEAD_MAX
         if name == "iopub":
-            socket.sndhwm = UNREAD_MAX
             socket.xpub_verbose = True  # every newcomer is seen, and welcomed (JEP 65)
         elif name != "hb":
-            socket.set_hwm(0)
             socket.router_handover = True  # a client that comes again under its name
         socket.bind(self._address(name))
         return socket
@@ -179,7 +186,7 @@ class ClientEndpoint:
     def _wake(self) -> None:
         for name, socket in self._sockets.items():
             for _ in range(SLICE):
-                if self.closed or (name == "hb" and not self._beating) or not _readable(socket):
+                if self.closed or name in self._deaf or not _readable(socket):
                     break
                 self._received(name, socket)
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from runtimed.docs.declared import Declared
 
@@ -72,12 +72,15 @@ class ExecuteOnKernel:
     code: str
 
 
+Refusal = Literal["cancelled", "no_kernel", "full"]
+
+
 @dataclass(frozen=True, slots=True)
 class RefuseLeased:
     """An execution that a lease's client has asked for will not run: it is told so."""
 
     execution_id: str
-    no_kernel: bool = False  # else because of what went before it
+    why: Refusal = "cancelled"  # by what went before it, or by its own client
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,8 +44,10 @@ class Leases:
         if lease is None:
             return []
         if not self._executions.has_kernel:
-            return [RefuseLeased(event.execution_id, no_kernel=True)]
-        if self._executions.full or self._executions.knows(event.execution_id):
+            return [RefuseLeased(event.execution_id, "no_kernel")]
+        if self._executions.full:
+            return [RefuseLeased(event.execution_id, "full")]
+        if self._executions.knows(event.execution_id):
             return [RefuseLeased(event.execution_id)]
         place = recording.where(event, lease, self._documents.notebook)
         execution = Execution(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,17 +26,18 @@ class ExecutionQueue:
 
     def __init__(self, *, limit: int = 10_000) -> None:
         self.running: Execution | None = None
-        self._waiting: deque[Execution] = deque()
+        self._waiting: OrderedDict[str, Execution] = OrderedDict()
         self._limit = limit
 
     def __iter__(self) -> Iterator[Execution]:
         """The running execution, then the waiting ones."""
         if self.running is not None:
             yield self.running
-        yield from self._waiting
+        yield from self._waiting.values()
 
     def __contains__(self, execution_id: str) -> bool:
-        return any(e.execution_id == execution_id for e in self)
+        running = self.running is not None and self.running.execution_id == execution_id
+        return running or execution_id in self._waiting
 
     @property
     def full(self) -> bool:
@@ -44,16 +45,16 @@ class ExecutionQueue:
 
     @property
     def waiting_ids(self) -> list[str]:
-        return [e.execution_id for e in self._waiting]
+        return list(self._waiting)
 
     def add(self, execution: Execution) -> None:
-        self._waiting.append(execution)
+        self._waiting[execution.execution_id] = execution
 
     def start_next(self) -> Execution | None:
         """The execution that runs from now on; None while one runs or none waits."""
         if self.running is not None or not self._waiting:
             return None
-        self.running = self._waiting.popleft()
+        _, self.running = self._waiting.popitem(last=False)
         return self.running
 
     def finish(self, execution_id: str) -> Execution | None:
@@ -66,13 +67,13 @@ class ExecutionQueue:
 
     def cancel(self, *, submitted_by: str | None = None, among: frozenset[str] | None = None) -> list[Execution]:
         """Take the waiting executions out: all of them, or those of one submitter, or of these ids."""
-        gone: list[Execution] = []
-        kept: deque[Execution] = deque()
-        for execution in self._waiting:
-            theirs = submitted_by in (None, execution.submitted_by)
-            listed = among is None or execution.execution_id in among
-            (gone if theirs and listed else kept).append(execution)
-        self._waiting = kept
+        gone = [
+            execution
+            for execution in self._waiting.values()
+            if submitted_by in (None, execution.submitted_by) and (among is None or execution.execution_id in among)
+        ]
+        for execution in gone:
+            del self._waiting[execution.execution_id]
         return gone
 
     def give_up(self) -> tuple[Execution | None, list[Execution]]:

@@ -154,8 +154,18 @@ def test_without_a_kernel_a_client_is_told_that_there_is_none():
     network = Network()
     execution_id = Tool(network).asks("x = 1")
 
-    assert network.asked == [do.RefuseLeased(execution_id, no_kernel=True)]
+    assert network.asked == [do.RefuseLeased(execution_id, "no_kernel")]
     assert sources(network) == []
+
+
+def test_a_queue_that_is_full_refuses_in_words_of_its_own(network: Network):
+    tool = Tool(network)
+    tool.asks("runs", silent=True)
+    while not network.room.executions.full:
+        tool.asks("waits", silent=True)
+    refused = tool.asks("one too many", silent=True)
+
+    assert network.asked[-1] == do.RefuseLeased(refused, "full")
 
 
 def test_an_error_takes_what_its_own_client_has_queued(network: Network):
