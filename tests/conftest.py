@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from hypothesis import HealthCheck, settings
 
 # Tests start many daemons on few cores: what is not asked to be warm stays cold.
 os.environ.setdefault("RUNTIMED_UV_POOL_SIZE", "0")
+# Daemons sign what is executed in them: no user's trust is a test's to give.
+os.environ["JUPYTER_DATA_DIR"] = f"{tempfile.gettempdir()}/runtimed-jupyter-{os.getuid()}"
 
 # A law holds or does not; how long a busy machine takes to look is no part of it.
 settings.register_profile("laws", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -121,27 +121,32 @@ def runt(*args: str, timeout: float = DEADLINE_S, **more: object) -> subprocess.
 @pytest.fixture
 def daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
     """A place where nobody serves yet; sessions and ``start`` change that, and the test's end ends it."""
-    with _place(monkeypatch) as place:
-        yield place
+    with place(monkeypatch) as daemon:
+        yield daemon
 
 
 @pytest.fixture(scope="module")
 def shared_daemon() -> Iterator[Daemon]:
     """The same, for the tests of a file that get along with one daemon."""
-    with pytest.MonkeyPatch.context() as monkeypatch, _place(monkeypatch) as place:
-        yield place
+    with pytest.MonkeyPatch.context() as monkeypatch, place(monkeypatch) as daemon:
+        yield daemon
 
 
 @contextlib.contextmanager
-def _place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
+    """Where a daemon of a test's own can be, and everything that it keeps; whoever serves there ends with it."""
     with TemporaryDirectory(prefix="rt", ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
         monkeypatch.setenv("RUNTIMED_CACHE_DIR", str(folder))
         monkeypatch.setenv("RUNTIMED_SOCKET_PATH", str(folder / "runtimed.sock"))
+        # What is executed here is signed there, and no user's trust is this test's to give.
+        monkeypatch.setenv("JUPYTER_DATA_DIR", str(folder / "jupyter"))
         # Layers are content-addressed: built once on a machine, shared by all daemons of all tests.
         shared = os.environ.get("RUNTIMED_ENV_DIR") or f"{tempfile.gettempdir()}/runtimed-environments-{os.getuid()}"
         monkeypatch.setenv("RUNTIMED_ENV_DIR", shared)
         monkeypatch.setenv("RUNTIMED_UV_DEFAULT_PACKAGES", " ")  # ipykernel alone
-        place = Daemon(folder)
-        yield place
-        place.close()
+        daemon = Daemon(folder)
+        try:
+            yield daemon
+        finally:
+            daemon.close()

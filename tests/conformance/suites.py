@@ -57,8 +57,19 @@ SUITES = {
 
 class Results(NamedTuple):
     passed: set[str]
-    failed: dict[str, str]  # why, by name
-    said: str
+    failed: dict[str, str]  # the first line of why, by name
+    said: Path
+
+
+def told(name: str, plain: Results, ours: Results) -> str:
+    """What both runs of a suite came to, with every test that failed in either and its reason."""
+    counts = [f"{who}: {len(run.passed)} passed, {len(run.failed)} failed" for who, run in _both(plain, ours)]
+    why = [f"  {who}: {test}: {run.failed[test]}" for who, run in _both(plain, ours) for test in sorted(run.failed)]
+    return "\n".join([f"\n{name}: {'; '.join(counts)}", *why])
+
+
+def _both(plain: Results, ours: Results) -> tuple[tuple[str, Results], tuple[str, Results]]:
+    return ("plain", plain), ("ours", ours)
 
 
 def run(suite: Suite, *, ours: bool, only: tuple[str, ...] = ()) -> Results:
@@ -83,9 +94,8 @@ class Running:
 
     def results(self) -> Results:
         self._process.wait(LONGEST_S)
-        said = self._said.read_text(errors="replace")
-        assert self._report.exists(), said[-3000:]
-        return _read(self._report, said)
+        assert self._report.exists(), self._said.read_text(errors="replace")[-3000:]
+        return _read(self._report, self._said)
 
 
 def start(suite: Suite, *, ours: bool, only: tuple[str, ...] = ()) -> Running:
@@ -105,14 +115,14 @@ def start(suite: Suite, *, ours: bool, only: tuple[str, ...] = ()) -> Running:
     return Running(process, folder)
 
 
-def _read(report: Path, said: str) -> Results:
+def _read(report: Path, said: Path) -> Results:
     passed: set[str] = set()
     failed: dict[str, str] = {}
     for case in ElementTree.parse(report).iter("testcase"):
         name = f"{case.get('classname')}::{case.get('name')}"
         broken = [child for child in case if child.tag in ("failure", "error")]
         if broken:
-            failed[name] = broken[0].get("message") or ""
+            failed[name] = (broken[0].get("message") or "").partition("\n")[0]
         elif case.find("skipped") is None:
             passed.add(name)
     return Results(passed - failed.keys(), failed, said)

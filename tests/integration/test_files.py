@@ -11,6 +11,7 @@ from typing import Any
 import nbformat
 import pytest
 from blockbuster import BlockBuster
+from nbformat.sign import NotebookNotary
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from runtimed import Session
@@ -249,6 +250,33 @@ def test_nothing_is_saved_over_a_file_that_is_open_or_was_never_read(daemon: Dae
                 mine.save(bad)
         assert sources(mine) == ["mine"]
     assert (saved(theirs), saved(tmp_path / "unread.ipynb")) == (["theirs"], ["unread"])
+
+
+# ------------------------------------------------------------------ signatures
+
+
+def trusted(path: Path) -> bool:
+    """As Jupyter's server asks when it opens the file."""
+    with NotebookNotary(data_dir=os.environ["JUPYTER_DATA_DIR"]) as notary:
+        return bool(notary.check_signature(nbformat.read(path, as_version=4)))
+
+
+def test_jupyter_trusts_what_was_executed_here_and_not_what_came_with_a_file(daemon: Daemon, tmp_path: Path) -> None:
+    shown = "from IPython.display import HTML\nHTML('<script>1</script>')"
+    theirs = code("theirs", shown, new_output("display_data", data={"text/html": "<script>evil</script>"}))
+    with Session(str(write(tmp_path / "mine.ipynb"))) as mine:
+        assert mine.run(shown).success
+        mine.save()
+    with Session(str(write(tmp_path / "theirs.ipynb", theirs))) as session:
+        session.create_cell("1")
+        session.save()
+        as_it_came = trusted(tmp_path / "theirs.ipynb")
+        assert session.execute_cell("theirs").success
+        session.save()
+
+    assert trusted(tmp_path / "mine.ipynb")
+    assert not as_it_came
+    assert trusted(tmp_path / "theirs.ipynb")
 
 
 # ------------------------------------------------------------------ others

@@ -7,7 +7,7 @@ import hashlib
 import logging
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runtimed.daemon.services import new_id
 from runtimed.errors import NotebookInvalid
@@ -80,7 +80,7 @@ class Checkpoint:
 
     async def _merge(self, text: str, stamp: FileStamp) -> None:
         """Take in what another program wrote: its changes since the common base merge like a peer's."""
-        base = await asyncio.to_thread(self._base)
+        base = await asyncio.to_thread(lambda: parse(self.base()))
         theirs = await asyncio.to_thread(parse, text)
         self._host.flush()
         notebook = self._host.room.documents.notebook
@@ -101,11 +101,16 @@ class Checkpoint:
         # The fork is what the file is; what the room did meanwhile stays apart, for the next merge to respect.
         await self.keep(text, stamp, heads=[merged.changes[-1].hash] if merged.changes else heads)
 
-    def _base(self) -> dict[str, Any]:
+    def base(self) -> str:
+        """The file's text when it and the room last met.
+
+        Raises:
+            NotebookInvalid: nobody knows it any more.
+        """
         if self._unkept_base is not None:
-            return parse(self._unkept_base)
+            return self._unkept_base
         try:
-            return parse((self._folder.path / BASE).read_text("utf-8"))
+            return (self._folder.path / BASE).read_text("utf-8")
         except FileNotFoundError as exc:
             raise NotebookInvalid("what the file was before is not known any more") from exc
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from runtimed.daemon.checkpoint import Checkpoint, hex_of
 from runtimed.daemon.opener import Opener
+from runtimed.daemon.signing import Signing
 from runtimed.errors import (
     FileConflict,
     InternalError,
@@ -45,6 +46,7 @@ class Saver:
         self._services = host.services
         self._folder = host.folder
         self._checkpoint = Checkpoint(host, paths)
+        self._signing = Signing(self._checkpoint.base)
         self._turn = asyncio.Lock()  # one save or merge at a time
         self._timer: asyncio.TimerHandle | None = None
         self._touched_at: float | None = None
@@ -245,9 +247,9 @@ class Saver:
         heads = documents.notebook.document.heads
         self._behind = False
         try:
-            text = await asyncio.to_thread(
-                self._text, Snapshot.take(documents.notebook, documents.runtime, documents.comms)
-            )
+            snapshot = Snapshot.take(documents.notebook, documents.runtime, documents.comms)
+            text = await asyncio.to_thread(self._text, snapshot)
+            await self._signing.sign(text, snapshot)
             await asyncio.to_thread(self._checkpoint.announce, text, heads)
             stamp = await asyncio.to_thread(write_notebook, path, text, expected)
         except BaseException:

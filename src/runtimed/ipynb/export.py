@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from runtimed.ipynb.load import FILE_KEY
+from runtimed.ipynb.load import FILE_KEY, IMPORTER
 from runtimed.ipynb.text import MAJOR, MINOR, complete_kernelspec
 from runtimed.ipynb.widgets import with_widgets
 from runtimed.outputs.manifests import to_nbformat_outputs
@@ -67,6 +67,13 @@ def export(
         "nbformat": MAJOR,
         "nbformat_minor": max(MINOR, _int(kept.get("nbformat_minor"))),
     }
+
+
+def made_here(notebook: NotebookReads, runtime: RuntimeReads) -> set[str]:
+    """Of which cells, by their ids in the file, the outputs were not read from a file."""
+    cells = map(notebook.cell, notebook.cell_ids())
+    executions = ((cell, runtime.execution(cell.execution_id)) for cell in cells if cell.execution_id)
+    return {file_id(cell.id) for cell, found in executions if found is not None and found.submitted_by != IMPORTER}
 
 
 def file_id(cell_id: str) -> str:

@@ -185,3 +185,16 @@ def test_json_that_python_alone_reads_is_made_json() -> None:
     exported = round_trip(parse(text))
 
     assert exported["cells"][0]["outputs"][0]["data"] == {"application/json": [None]}
+
+
+def test_the_id_of_a_display_stays_in_the_room() -> None:
+    desk = Desk().open(book(code("a", "", {"output_type": "display_data", "data": {}, "metadata": {}})))
+    shown = {"output_type": "display_data", "data": {}, "metadata": {}, "transient": {"display_id": "d"}}
+    execution_id = desk.notebook.cell("a").execution_id
+    assert execution_id is not None
+    desk.runtime.document.commit(lambda tx: desk.runtime.put_output(tx, execution_id, "o", 2, shown))
+
+    exported = desk.export()
+
+    assert [sorted(output) for output in exported["cells"][0]["outputs"]] == [["data", "metadata", "output_type"]] * 2
+    nbformat.validate(exported)
