@@ -319,19 +319,24 @@ def test_leaving_interrupts_nobody(room: Session):
         assert stays.reply(long)["status"] == "ok"
 
 
-def test_a_subshell_answers_while_the_kernel_is_busy(room: Session):
+def test_a_subshell_answers_while_the_kernel_is_busy_and_what_it_runs_is_a_cell(room: Session):
     with tools("shared") as [tool]:
         create = tool.kc.session.msg("create_subshell_request", {})
         tool.kc.control_channel.send(create)
         subshell = tool.kc._recv_reply(create["header"]["msg_id"], timeout=30, channel="control")["content"]
         long = tool.kc.execute("import time; time.sleep(1.5)")
-        beside = tool.kc.session.msg("execute_request", {"code": "1", "silent": False, "allow_stdin": False})
+        beside = tool.kc.session.msg(
+            "execute_request", {"code": "print('beside')", "silent": False, "allow_stdin": False}
+        )
         beside["header"]["subshell_id"] = subshell["subshell_id"]
         tool.kc.shell_channel.send(beside)
         first = tool.kc.get_shell_msg(timeout=30)["parent_header"]["msg_id"]
         tool.reply(long)
 
     assert first == beside["header"]["msg_id"]
+    cell = shown(room, "print('beside')")
+    until(lambda: room.get_cell(cell.id).execution_count is not None)
+    assert [output.text for output in cell.outputs] == ["beside\n"]
 
 
 def test_one_client_debugs_at_a_time(room: Session):

@@ -57,7 +57,7 @@ class OutputPump:
         self._gap = FIRST_GAP
         self._half_ended: set[str] = set()  # executions of which one of reply and idle is here
         self._heard_at = 0.0
-        self._silence: asyncio.TimerHandle | None = None  # a reply is here and its idle is not
+        self._silences: dict[str, asyncio.TimerHandle] = {}  # a reply is here and its idle is not
         self._paused: Pausable | None = None
         self.source: Pausable | None = None
 
@@ -79,7 +79,7 @@ class OutputPump:
 
     def close(self) -> None:
         """Deliver nothing more."""
-        for timer in (self._timer, self._silence):
+        for timer in (self._timer, *self._silences.values()):
             if timer is not None:
                 timer.cancel()
         if self._working is not None:
@@ -101,23 +101,22 @@ class OutputPump:
         if execution_id not in self._half_ended:
             self._half_ended.add(execution_id)
             if not idle:
-                self._silence = self._loop.call_later(IDLE_LOST, self._miss_idle, execution_id)
+                self._silences[execution_id] = self._loop.call_later(IDLE_LOST, self._miss_idle, execution_id)
             return False
         self._half_ended.remove(execution_id)
-        if self._silence is not None:
-            self._silence.cancel()
-            self._silence = None
+        if (silence := self._silences.pop(execution_id, None)) is not None:
+            silence.cancel()
         return True
 
     def _miss_idle(self, execution_id: str) -> None:
         """A kernel that loses what it says on iopub must not block the queue (ipykernel's thread for it may raise)."""
-        self._silence = None
+        del self._silences[execution_id]
         if not self._translator.is_running(execution_id):
             self._half_ended.discard(execution_id)
             return  # its reply alone was its end: it was aborted
         quiet = self._loop.time() - self._heard_at
         if quiet < IDLE_LOST:
-            self._silence = self._loop.call_later(IDLE_LOST - quiet, self._miss_idle, execution_id)
+            self._silences[execution_id] = self._loop.call_later(IDLE_LOST - quiet, self._miss_idle, execution_id)
             return
         log.warning("execution %s was answered but its idle never came: it is taken for ended", execution_id)
         self.take([KernelMessage("iopub", "status", "", execution_id, {"execution_state": "idle"}, {}, [])])

@@ -218,7 +218,7 @@ class Tenancy:
                 tenant.answer(request, self._runner.kernel.info)
             case "control", "debug_request" if not self._may_debug(tenant, request):
                 tenant.answer(request, _refused(request.content()))
-            case "shell", "execute_request" if request.subshell_id is None:
+            case "shell", "execute_request":
                 self._execute(tenant, request)
             case "shell", _ if request.subshell_id is None and tenant.behind_waiting(request):
                 pass
@@ -230,10 +230,17 @@ class Tenancy:
         if tenant.has_asked(request, execution_id):
             log.warning("a request that came twice was left out")
             return
-        cell_id = request.metadata().get("cellId")
-        if content.get("stop_on_error", True):  # the queue is ours, and so is what an error means for it
-            request = request.with_content({**content, "stop_on_error": False})
-        tenant.wait(execution_id, request)
+        cell_id, beside = request.metadata().get("cellId"), request.subshell_id is not None
+        if beside:  # the queue of a subshell is the kernel's
+            if self._runner.kernel is None:
+                self._answer_late(tenant, [request], NO_KERNEL)
+                return
+            tenant.asked(request)
+            self._runner.execute_for(execution_id, request.msg_id, request.raw)
+        else:
+            if content.get("stop_on_error", True):  # the queue is ours, and so is what an error means for it
+                request = request.with_content({**content, "stop_on_error": False})
+            tenant.wait(execution_id, request)
         self._tell(
             events.LeaseAsked(
                 lease_id=tenant.lease_id,
@@ -245,6 +252,7 @@ class Tenancy:
                 silent=bool(content.get("silent")),
                 store_history=bool(content.get("store_history", True)),
                 stop_on_error=bool(content.get("stop_on_error", True)),
+                beside=beside,
             )
         )
 

@@ -280,6 +280,7 @@ class LeaseAsked:
     silent: bool
     store_history: bool
     stop_on_error: bool
+    beside: bool = False  # on a subshell: it runs already, and waits for no turn
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ class Executions:
         self._stopping: list[Address] = []
         self._record = Record(documents, new_id)
         self.needs = Needs(documents)
-        self._counted: tuple[str, int] | None = None  # the last execution that told its number
+        self._counts: dict[str, int] = {}  # the numbers that those that run have told
         self._interrupt_due = False
         self._behind_interrupt: frozenset[str] | None = None  # what waited when the running execution was interrupted
         self.kernel = "none"
@@ -48,7 +48,7 @@ class Executions:
     def status(self) -> str:
         """The kernel's state in nteract's words: not_started, starting, idle, busy or shutdown."""
         if self.kernel == "running":
-            return "busy" if self._queue.running else "idle"
+            return "busy" if self._queue.busy else "idle"
         return {"none": "not_started", "launching": "starting", "stopping": "shutdown"}[self.kernel]
 
     def __iter__(self) -> Iterator[Execution]:
@@ -71,14 +71,14 @@ class Executions:
         return execution_id in self._queue or self._documents.runtime.status(execution_id) is not None
 
     def submitter(self, execution_id: str) -> str | None:
-        """Who asked for the execution that runs, if it is this one."""
-        running = self._queue.running
-        return running.submitted_by if running is not None and running.execution_id == execution_id else None
+        """Who asked for this execution, if it runs."""
+        execution = self._queue.under_way(execution_id)
+        return execution.submitted_by if execution is not None else None
 
     def wake(self) -> None:
         """A new load of the documents: executions that nobody runs any more are ended, and so is their kernel."""
         runtime = self._documents.runtime
-        ours = {execution.execution_id for execution in self._queue}
+        ours = {execution.execution_id for execution in (*self._queue, *self._queue.beside())}
         for execution_id in runtime.unfinished():
             if execution_id in ours:
                 continue
@@ -97,11 +97,14 @@ class Executions:
         """Go on with the kernel and the queue of a room whose documents had to be loaded anew."""
         self._queue, self.kernel = before._queue, before.kernel
         self.kernel_type, self.env_source = before.kernel_type, before.env_source
-        self._counted, self._interrupt_due = before._counted, before._interrupt_due
+        self._counts, self._interrupt_due = before._counts, before._interrupt_due
         self._behind_interrupt = before._behind_interrupt
         self.needs.inherit(before.needs)
         notebook = self._documents.notebook
-        for execution in self._queue:  # that the cell shows it may not have been written any more
+        for execution in (
+            *self._queue,
+            *self._queue.beside(),
+        ):  # that the cell shows it may not have been written any more
             if notebook.has(execution.cell_id) and notebook.execution_id(execution.cell_id) != execution.execution_id:
                 self._record.linked(execution)
 
@@ -223,7 +226,7 @@ class Executions:
     def interrupt(self) -> list[Effect]:
         """Interrupt what runs. A signal that is ahead of the cell's beginning would be lost: it waits for that."""
         running = self._queue.running
-        begun = running is None or (self._counted is not None and self._counted[0] == running.execution_id)
+        begun = running is None or running.execution_id in self._counts
         asked_again = self._interrupt_due
         # What is asked for from now on is meant for afterwards.
         self._behind_interrupt = frozenset(self._queue.waiting_ids) if running else None
@@ -271,12 +274,16 @@ class Executions:
             self._queue.add(execution)
         return self._start_next(fresh={e.execution_id for e in executions})
 
+    def run_beside(self, execution: Execution) -> None:
+        """It runs already, without a turn: to be shown like the others."""
+        self._queue.run_beside(execution)
+
     def show(self, executions: list[Execution]) -> None:
         """The other half: they are in the documents, and so is the queue."""
-        started = self._queue.running
         for execution in executions:
             if execution.recorded:
-                self._record.added(execution, "running" if execution is started else "queued")
+                runs = self._queue.under_way(execution.execution_id) is not None
+                self._record.added(execution, "running" if runs else "queued")
         self._show_queue(now=False)
 
     def _start_next(self, fresh: set[str] | None = None) -> list[Effect]:
@@ -287,15 +294,20 @@ class Executions:
         return [ExecuteOnKernel(execution.execution_id, execution.cell_id, execution.source)]
 
     def _finish(self, item: events.ExecutionFinished) -> list[Effect]:
+        if item.execution_count is not None:
+            self._count(item.execution_id, item.execution_count)
+        in_turn = self._queue.running
         execution = self._queue.finish(item.execution_id)
         if execution is None:
             return []
-        self._interrupt_due = False
+        self._counts.pop(item.execution_id, None)
         ok = item.status == "ok"
-        if item.execution_count is not None:
-            self._count(item.execution_id, item.execution_count)
         status = "cancelled" if item.status == "aborted" else "done" if ok else "error"
         self._record.status(item.execution_id, status, success=None if status == "cancelled" else ok)
+        if execution is not in_turn:
+            self._show_queue()
+            return [Touched()]
+        self._interrupt_due = False
         refused: list[Effect] = []
         if not ok and execution.stop_on_error:  # what the same hand queued behind it would run on false premises
             behind = self._queue.cancel(submitted_by=execution.submitted_by, among=self._behind_interrupt)
@@ -320,33 +332,30 @@ class Executions:
     def _abandon(self, reason: str, *, said: str = "", died: bool = False) -> list[Effect]:
         """The kernel is gone: nothing waits for it any longer."""
         ran, waiting = self._queue.give_up()
+        self._counts.clear()
         self._interrupt_due, self._behind_interrupt = False, None
-        if ran is not None:
-            if died:
-                self._record.died(ran.execution_id, reason, said)
-            else:
-                self._record.status(ran.execution_id, "cancelled")
-        for execution in waiting:
+        for execution in ran if died else ():
+            self._record.died(execution.execution_id, reason, said)
+        for execution in waiting if died else (*ran, *waiting):
             self._record.status(execution.execution_id, "cancelled")
-        if ran is None and not waiting:
+        if not ran and not waiting:
             return []
         self._show_queue()
         return [Touched()]
 
     def _count(self, execution_id: str, count: int) -> None:
-        if self._counted == (execution_id, count):  # when it started; its end says it again
+        execution = self._queue.under_way(execution_id)
+        if execution is None or self._counts.get(execution_id) == count:  # when it started; its end says it again
             return
-        self._counted = (execution_id, count)
-        running = self._queue.running
-        cell_id = running.cell_id if running and running.execution_id == execution_id else None
-        self._record.counted(execution_id, count, cell_id)
+        self._counts[execution_id] = count
+        self._record.counted(execution_id, count, execution.cell_id)
 
     def _show_queue(self, *, now: bool = True) -> None:
         self._record.queue(self._queue_state, now=now)
 
     def _queue_state(self) -> QueueState:
         running = self._queue.running
-        activity = ("Busy" if running else "Idle") if self.kernel == "running" else None
+        activity = ("Busy" if self._queue.busy else "Idle") if self.kernel == "running" else None
         shown = [execution.execution_id for execution in self._queue if execution.recorded]
         executing = shown.pop(0) if running is not None and running.recorded else None
         return QueueState(executing, shown, activity)

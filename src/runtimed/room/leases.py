@@ -45,7 +45,7 @@ class Leases:
             return []
         if not self._executions.has_kernel:
             return [RefuseLeased(event.execution_id, "no_kernel")]
-        if self._executions.full:
+        if self._executions.full and not event.beside:
             return [RefuseLeased(event.execution_id, "full")]
         if self._executions.knows(event.execution_id):
             return [RefuseLeased(event.execution_id)]
@@ -62,6 +62,9 @@ class Leases:
         taken = events.LeaseTaken(event, execution)
         if isinstance(place, recording.Appended):
             taken = events.LeaseTaken(event, execution, new_cell=True, behind=place.after)
+        if event.beside:
+            self._executions.run_beside(execution)
+            return [Then(taken)]
         return [*self._executions.take([execution]), Then(taken)]
 
     def taken(self, event: events.LeaseTaken) -> list[Effect]:

@@ -1,4 +1,7 @@
-"""The execution queue: at most one execution runs, the others wait in the order they came."""
+"""The execution queue: at most one execution runs, the others wait in the order they came.
+
+Beside it run those that wait for no turn: what a client executes on a subshell (JEP 91).
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ class ExecutionQueue:
 
     def __init__(self, *, limit: int = 10_000) -> None:
         self.running: Execution | None = None
+        self._beside: dict[str, Execution] = {}
         self._waiting: OrderedDict[str, Execution] = OrderedDict()
         self._limit = limit
 
@@ -36,8 +40,20 @@ class ExecutionQueue:
         yield from self._waiting.values()
 
     def __contains__(self, execution_id: str) -> bool:
-        running = self.running is not None and self.running.execution_id == execution_id
-        return running or execution_id in self._waiting
+        return self.under_way(execution_id) is not None or execution_id in self._waiting
+
+    @property
+    def busy(self) -> bool:
+        return self.running is not None or bool(self._beside)
+
+    def beside(self) -> list[Execution]:
+        return list(self._beside.values())
+
+    def under_way(self, execution_id: str) -> Execution | None:
+        """The execution of this id, if it runs now."""
+        if self.running is not None and self.running.execution_id == execution_id:
+            return self.running
+        return self._beside.get(execution_id)
 
     @property
     def full(self) -> bool:
@@ -50,6 +66,10 @@ class ExecutionQueue:
     def add(self, execution: Execution) -> None:
         self._waiting[execution.execution_id] = execution
 
+    def run_beside(self, execution: Execution) -> None:
+        """It runs already, whatever the others do."""
+        self._beside[execution.execution_id] = execution
+
     def start_next(self) -> Execution | None:
         """The execution that runs from now on; None while one runs or none waits."""
         if self.running is not None or not self._waiting:
@@ -58,11 +78,10 @@ class ExecutionQueue:
         return self.running
 
     def finish(self, execution_id: str) -> Execution | None:
-        """The execution that just ended, or None if it is not the running one (it was given up before)."""
-        ended = self.running
-        if ended is None or ended.execution_id != execution_id:
-            return None
-        self.running = None
+        """The execution that just ended, or None if it does not run (it was given up before)."""
+        ended = self.under_way(execution_id)
+        if ended is not None and self._beside.pop(execution_id, None) is None:
+            self.running = None
         return ended
 
     def cancel(self, *, submitted_by: str | None = None, among: frozenset[str] | None = None) -> list[Execution]:
@@ -76,9 +95,11 @@ class ExecutionQueue:
             del self._waiting[execution.execution_id]
         return gone
 
-    def give_up(self) -> tuple[Execution | None, list[Execution]]:
-        """The kernel is gone: what ran, and all that waited."""
-        ran, self.running = self.running, None
+    def give_up(self) -> tuple[list[Execution], list[Execution]]:
+        """The kernel is gone: all that ran, and all that waited."""
+        ran = [*([self.running] if self.running is not None else []), *self._beside.values()]
+        self.running = None
+        self._beside.clear()
         return ran, self.cancel()
 
 

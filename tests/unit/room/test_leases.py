@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -27,10 +28,13 @@ class Tool:
         )
         network.happen(self.opened)
 
-    def asks(self, code: str, *, cell_id: str | None = None, silent: bool = False, store: bool = True) -> str:
+    def asks(
+        self, code: str, *, cell_id: str | None = None, silent: bool = False, store: bool = True, beside: bool = False
+    ) -> str:
         number = next(ids)
         execution_id = f"10000000-0000-4000-8000-{number:012d}"
-        self.network.happen(asked(self, code, execution_id, cell_id=cell_id, silent=silent, store=store))
+        event = asked(self, code, execution_id, cell_id=cell_id, silent=silent, store=store)
+        self.network.happen(replace(event, beside=beside))
         return execution_id
 
 
@@ -166,6 +170,43 @@ def test_a_queue_that_is_full_refuses_in_words_of_its_own(network: Network):
     refused = tool.asks("one too many", silent=True)
 
     assert network.asked[-1] == do.RefuseLeased(refused, "full")
+
+
+def test_what_runs_on_a_subshell_shows_like_the_others_and_holds_up_none(network: Network):
+    tool = Tool(network)
+    runs, waits = tool.asks("long"), tool.asks("next")
+    network.asked.clear()
+    beside = tool.asks("beside = 1", beside=True)
+    network.settle()
+    runtime = network.room.documents.runtime
+
+    assert network.take(do.ExecuteOnKernel) == []  # the kernel has it already
+    assert sources(network) == ["long", "next", "beside = 1"]
+    assert runtime.status(beside) == "running"
+    assert runtime.queue() == (runs, [waits])
+
+    network.happen(events.Reported((events.ExecutionStarted(beside, 7),)))
+    finish(network, beside, "error", 7)
+    network.settle()
+    assert runtime.status(beside) == "error"
+    assert runtime.queue() == (runs, [waits])
+    cell_id = network.room.documents.notebook.cell_ids()[-1]
+    assert network.room.documents.notebook.cell(cell_id).execution_count == 7
+
+
+def test_a_death_and_an_anew_loaded_room_know_what_runs_on_a_subshell(network: Network):
+    tool = Tool(network)
+    beside = tool.asks("beside = 1", beside=True)
+    network.settle()
+    runtime = network.room.documents.runtime
+    network.room.executions.wake()
+    network.settle()
+    assert runtime.status(beside) == "running"
+    assert network.room.executions.status == "busy"
+
+    network.happen(events.KernelLost("exit code 3"))
+    network.settle()
+    assert runtime.status(beside) == "error"
 
 
 def test_an_error_takes_what_its_own_client_has_queued(network: Network):

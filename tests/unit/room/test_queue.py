@@ -49,11 +49,13 @@ def test_giving_up_empties_the_queue() -> None:
     queue.add(execution("b"))
     queue.start_next()
 
-    assert queue.give_up() == (execution("a"), [execution("b")])
+    assert queue.give_up() == ([execution("a")], [execution("b")])
     assert list(queue) == []
 
 
-@given(st.lists(st.sampled_from(["add", "start", "finish", "cancel", "give_up"]), max_size=60))
+@given(
+    st.lists(st.sampled_from(["add", "beside", "start", "finish", "finish beside", "cancel", "give_up"]), max_size=60)
+)
 def test_every_execution_leaves_exactly_once_and_at_most_one_runs(steps: list[str]) -> None:
     queue, added, left = ExecutionQueue(), [], []
     for number, step in enumerate(steps):
@@ -61,6 +63,11 @@ def test_every_execution_leaves_exactly_once_and_at_most_one_runs(steps: list[st
             case "add":
                 added.append(execution(str(number)))
                 queue.add(added[-1])
+            case "beside":
+                added.append(execution(str(number)))
+                queue.run_beside(added[-1])
+            case "finish beside" if queue.beside():
+                left.append(queue.finish(queue.beside()[0].execution_id))
             case "start":
                 before = queue.running
                 started = queue.start_next()
@@ -71,6 +78,6 @@ def test_every_execution_leaves_exactly_once_and_at_most_one_runs(steps: list[st
                 left += queue.cancel()
             case "give_up":
                 ran, waiting = queue.give_up()
-                left += [e for e in (ran, *waiting) if e]
+                left += [*ran, *waiting]
 
-    assert sorted(e.execution_id for e in [*left, *queue]) == sorted(e.execution_id for e in added)
+    assert sorted(e.execution_id for e in [*left, *queue, *queue.beside()]) == sorted(e.execution_id for e in added)
