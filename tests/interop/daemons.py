@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from serving import Daemon, until
 # An environment that both daemons make from an empty one in a second or two; nteract's of no packages is never ready
 # without its pool, which takes half a minute to warm.
 KERNEL_ONLY = ["ipykernel"]
+
+WARM_S = 240.0  # nteract's pool, on a busy machine; alone it takes half a minute
 
 
 @contextmanager
@@ -74,7 +77,15 @@ class NteractDaemon:
         """Unless it runs. Back when it answers, and with a ``pool`` when one environment of it is ready."""
         if not self.runs:
             self._launch(pool)
-        until(lambda: pool == 0 or DaemonClient(self.socket).status()["uv_available"], 120)
+        if pool:
+            self._warmed()
+
+    def _warmed(self) -> None:
+        """It makes two environments at once, tries each out for up to 30 s, and says nothing when they are there."""
+        ends = time.monotonic() + WARM_S
+        while not (status := DaemonClient(self.socket).status())["uv_available"]:
+            assert time.monotonic() < ends, f"its pool is not warm: {status}, {(self.folder / 'log').read_text()}"
+            time.sleep(0.2)
 
     def _launch(self, pool: int) -> None:
         folder, socket = self.folder, self.socket

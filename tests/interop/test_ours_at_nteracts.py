@@ -23,7 +23,7 @@ from runtimed import ConnectionLost, DaemonClient, NotAvailable, Session, paths
 from runtimed.cli import doctor
 from serving import runt, until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)  # the pool of a busy machine takes minutes to warm
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
