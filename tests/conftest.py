@@ -36,7 +36,7 @@ def blockbuster() -> Iterator[BlockBuster]:
     """A blocking call of ours on a running loop fails the test."""
     with blockbuster_ctx("runtimed") as watch:
         # DESIGN §5.2: one write(2) to the change log on the loop is what makes a change acknowledged.
-        watch.functions["os.write"].can_block_in("runtimed/store/atomic.py", "write_all")
+        watch.functions["os.write"].can_block_in("runtimed/atomic.py", "write_all")
         # One look at the path a user named, when a session opens.
         for call in ("os.readlink", "os.stat"):
             watch.functions[call].can_block_in("runtimed/paths.py", "notebook_id_of")

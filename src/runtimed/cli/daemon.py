@@ -76,7 +76,7 @@ def _first_named(settings: Settings) -> Iterator[None]:
     except CacheUnusable as exc:
         if not isinstance(exc.__cause__, BlockingIOError):
             raise
-        from runtimed.store.atomic import holder_of
+        from runtimed.atomic import holder_of
 
         place, pid = f"on {settings.socket_path}", holder_of(settings.lock_path)
         if pid == os.getpid():  # the socket is free; it is the folder that is taken

@@ -152,7 +152,7 @@ def _to_files(made: Converted, output: Path) -> None:
 
 def write(path: Path, content: bytes) -> None:
     """Whole or not at all."""
-    from runtimed.store.atomic import refusals, write_atomic
+    from runtimed.atomic import refusals, write_atomic
 
     with refusals(f"write {path}", kept="the notebook itself is safe in the daemon"):
         write_atomic(path, content, mode=0o644)

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import psutil
 
 from runtimed import log, paths
+from runtimed.atomic import holder_of
 from runtimed.client.asking import probe
 from runtimed.errors import BY_CODE, CacheUnusable, DaemonNotRunning, RuntimedError
 from runtimed.settings import Settings
-from runtimed.store.atomic import holder_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,6 +12,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from runtimed import log as logs
+from runtimed.atomic import lock_file
 from runtimed.daemon.control import Control
 from runtimed.daemon.http import BlobServer
 from runtimed.daemon.leases import Leases
@@ -23,7 +24,6 @@ from runtimed.daemon.uploads import FOLDER
 from runtimed.daemon.warm import Warm
 from runtimed.kernels.orphans import sweep_orphans
 from runtimed.paths import check_bindable
-from runtimed.store.atomic import lock_file
 from runtimed.store.blobs import BlobStore
 
 if TYPE_CHECKING:

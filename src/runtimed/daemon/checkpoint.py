@@ -9,12 +9,12 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtimed.atomic import refusals, write_atomic
 from runtimed.daemon.services import new_id
 from runtimed.errors import NotebookInvalid
 from runtimed.ipynb.merge import merge
 from runtimed.ipynb.text import parse
 from runtimed.room import events
-from runtimed.store.atomic import refusals, write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from runtimed.atomic import refusals, write_atomic
 from runtimed.docs.comms import CommentsDoc, CommsDoc
 from runtimed.docs.crdt import Document
 from runtimed.docs.notebook import NotebookDoc
 from runtimed.docs.runtime import RuntimeDoc
 from runtimed.errors import DocumentCorrupt, StorageError
 from runtimed.room.documents import Documents
-from runtimed.store.atomic import refusals, write_atomic
 from runtimed.store.journal import Journal, Recovered
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+from runtimed.atomic import write_atomic
 from runtimed.daemon.folder import RoomFolder, RoomRecord
 from runtimed.daemon.host import RoomHost
 from runtimed.errors import DaemonError, NotebookNotFound
 from runtimed.paths import NOTEBOOK_NAMES, notebook_id_of
-from runtimed.store.atomic import write_atomic
 from runtimed.store.files import check_path
 
 if TYPE_CHECKING:

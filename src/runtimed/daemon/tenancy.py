@@ -11,12 +11,12 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
+from runtimed.atomic import write_atomic
 from runtimed.daemon.services import principal
 from runtimed.daemon.tenant import ABORTED, Tenant, execution_id_of, failed
 from runtimed.errors import KernelDied, KernelStartError, RuntimedError
 from runtimed.kernels.place import Place
 from runtimed.room import events
-from runtimed.store.atomic import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from runtimed.atomic import write_atomic
 from runtimed.environments.progress import Progress
 from runtimed.errors import EnvError, RuntimedError, SolveError, ToolMissing
 
@@ -188,6 +189,4 @@ def _read(path: Path) -> Shortfall | None:
 
 def _write(path: Path, shortfall: Shortfall) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    fresh.write_bytes(msgspec.json.encode(shortfall))
-    fresh.replace(path)
+    write_atomic(path, msgspec.json.encode(shortfall), durable=False)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from runtimed.atomic import write_atomic
 from runtimed.errors import InstallError
 
 if TYPE_CHECKING:
@@ -106,10 +107,7 @@ class LayerStore:
         return (resolved, layer) if layer.is_ready else None
 
     def remember(self, identity: str, resolved: Resolved) -> None:
-        path = self._resolved(identity)
-        between = path.with_suffix(f".{secrets.token_hex(4)}.tmp")  # threads of one process come here at once
-        between.write_bytes(msgspec.json.encode(resolved))
-        os.replace(between, path)
+        write_atomic(self._resolved(identity), msgspec.json.encode(resolved), durable=False)
 
     def flush(self) -> None:
         """Ask the index again at the next start. Layers stay, and still serve when the index does not answer."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from packaging.utils import canonicalize_name
 
+from runtimed.atomic import refusals, write_all, write_atomic
 from runtimed.errors import CacheUnusable
 
 if TYPE_CHECKING:
@@ -91,26 +92,28 @@ class TrustBook:
 
     @contextlib.contextmanager
     def _changing(self, verb: str, place: str, packages: Iterable[str], by: str) -> Iterator[_Content]:
-        try:
+        """What is acknowledged is on disk; what fails leaves the book as it was."""
+        with refusals("write the trust book", kept="it is as it was"):
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with open(self.path.with_suffix(".lock"), "w", encoding="utf-8") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 content = self._read()
                 yield content
-                self._write(content)
+                # First: there may be a line without its change, but no change without its line.
                 self._log({"at": now(), "what": verb, "by": by, "place": place, "packages": list(packages)})
-        except OSError as exc:
-            raise CacheUnusable(f"the trust book {self.path} cannot be written: {exc.strerror}") from exc
-
-    def _write(self, content: _Content) -> None:
-        between = self.path.with_suffix(".tmp")
-        between.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1))
-        between.chmod(0o600)
-        os.replace(between, self.path)
+                write_atomic(self.path, msgspec.json.format(msgspec.json.encode(content), indent=1))
 
     def _log(self, entry: dict[str, object]) -> None:
-        with open(self.audit_path, "a", encoding="utf-8") as log:
-            log.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        fd = os.open(self.audit_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        whole = os.fstat(fd).st_size
+        try:
+            write_all(fd, json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+            os.fsync(fd)
+        except OSError:
+            os.ftruncate(fd, whole)  # the next line must not be glued to half a line
+            raise
+        finally:
+            os.close(fd)
 
 
 def now() -> str:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from jupyter_core.paths import jupyter_data_dir
 
+from runtimed.atomic import refusals, write_atomic
 from runtimed.errors import InvalidRequest, NotAvailable
 from runtimed.jupyter.relayed import MODULE, relayed
-from runtimed.store.atomic import refusals, write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

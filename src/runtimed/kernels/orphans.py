@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import psutil
 
+from runtimed.atomic import write_atomic
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -67,9 +69,7 @@ def identify(pid: int) -> Identity | None:
 
 def write_record(folder: Path, record: LaunchRecord) -> None:
     """Whole or not at all; not synced, since no process outlives the machine's fall."""
-    fresh = folder / f"{LAUNCH_RECORD}.new"
-    fresh.write_bytes(msgspec.json.encode(record))
-    fresh.replace(folder / LAUNCH_RECORD)
+    write_atomic(folder / LAUNCH_RECORD, msgspec.json.encode(record), durable=False)
 
 
 def sweep_orphans(folder: Path) -> list[Identity]:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from runtimed.atomic import fsync_folder, refusals, write_atomic
 from runtimed.errors import InvalidRequest
-from runtimed.store.atomic import fsync_folder, refusals, write_atomic
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import watchfiles
 
+from runtimed.atomic import write_atomic
 from runtimed.errors import FileConflict, InvalidRequest, NotebookInvalid, NotebookNotFound, StorageError
-from runtimed.store.atomic import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator

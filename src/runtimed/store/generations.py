@@ -12,8 +12,8 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from runtimed.atomic import fsync_folder, write_atomic
 from runtimed.errors import DocumentCorrupt
-from runtimed.store.atomic import fsync_folder, write_atomic
 from runtimed.store.records import has_record, scan
 from runtimed.store.snapshots import read_snapshot
 

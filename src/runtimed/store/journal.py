@@ -13,8 +13,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from runtimed.atomic import fsync_folder, refusals, write_all, write_atomic
 from runtimed.errors import CacheUnusable, DocumentCorrupt
-from runtimed.store.atomic import fsync_folder, refusals, write_all, write_atomic
 from runtimed.store.generations import Files, Recovered, publish, recover, recover_previous
 from runtimed.store.records import encode_records
 from runtimed.store.snapshots import pack_snapshot

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import resource
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -63,3 +67,29 @@ def test_a_book_that_cannot_be_read_trusts_nobody(book: TrustBook) -> None:
 
     with pytest.raises(CacheUnusable, match="cannot be read"):
         book.find("d1")
+
+
+def test_a_full_disk_leaves_the_book_and_its_log_as_they_were(book: TrustBook) -> None:
+    book.approve(APPROVAL)
+    logged = book.audit_path.read_text()
+
+    with nothing_grows(len(logged) + 8), pytest.raises(CacheUnusable, match="it is as it was"):
+        book.allow(["polars"], "ann")
+
+    assert (book.approvals(), book.allowed()) == ([APPROVAL], frozenset())
+    assert book.audit_path.read_text() == logged
+    book.allow(["polars"], "ann")
+    assert [json.loads(line)["what"] for line in book.audit_path.read_text().splitlines()] == ["approve", "allow"]
+    assert {path.name for path in book.path.parent.iterdir()} == {"trust.json", "trust.lock", "trust-audit.jsonl"}
+
+
+@contextlib.contextmanager
+def nothing_grows(beyond: int) -> Iterator[None]:
+    """No file of this process grows beyond so many bytes: a write is cut there, and the next is refused (EFBIG)."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (beyond, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from runtimed.atomic import holder_of, lock_file, refusals, write_all, write_atomic
 from runtimed.errors import CacheUnusable
-from runtimed.store.atomic import holder_of, lock_file, refusals, write_all, write_atomic
 
 HOLD = """
 import sys
 from pathlib import Path
-from runtimed.store.atomic import lock_file
+from runtimed.atomic import lock_file
 with lock_file(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
