@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from conformance.sdists import unpacked
 PROVISIONER = "JUPYTER_DEFAULT_PROVISIONER_NAME"
 OURS = "runtimed-provisioner"
 LONGEST_S = 900
-REPORT, SAID = "report.xml", "said.txt"
+REPORT, SAID, COPY = "report.xml", "said.txt", "suite"
 
 
 class Suite(NamedTuple):
@@ -80,7 +81,7 @@ def run(suite: Suite, *, ours: bool, only: tuple[str, ...] = ()) -> Results:
 
 class Running:
     def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
-        self._process = process
+        self._process, self._copy = process, folder / COPY
         self._report, self._said = folder / REPORT, folder / SAID
 
     def __enter__(self) -> Running:
@@ -91,6 +92,7 @@ class Running:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        shutil.rmtree(self._copy, ignore_errors=True)  # what was said of it stays, for whom it failed
 
     def results(self) -> Results:
         self._process.wait(LONGEST_S)
@@ -102,6 +104,8 @@ def start(suite: Suite, *, ours: bool, only: tuple[str, ...] = ()) -> Running:
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "TOX_"))}
     environ |= {PROVISIONER: OURS} if ours else {}
     folder = Path(tempfile.mkdtemp(prefix="suite"))
+    # A copy for each run: some of their kernels bind sockets where they stand, and would meet the other run's there.
+    shutil.copytree(unpacked(suite.project), folder / COPY)
     # Kernels' sockets and connection files of two runs must not meet, nor what is a user's.
     environ |= {"JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "IPYTHONDIR": str(folder / "ipython")}
     command = [sys.executable, "-m", "pytest", "-q", "--no-header", f"--junit-xml={folder / REPORT}"]
@@ -110,7 +114,7 @@ def start(suite: Suite, *, ours: bool, only: tuple[str, ...] = ()) -> Running:
     # A file and no pipe: what a suite leaves running would hold the pipe open.
     with (folder / SAID).open("wb") as said:
         process = subprocess.Popen(
-            command, cwd=unpacked(suite.project), env=environ, stdout=said, stderr=said, start_new_session=True
+            command, cwd=folder / COPY, env=environ, stdout=said, stderr=said, start_new_session=True
         )
     return Running(process, folder)
 
