@@ -23,7 +23,7 @@ settings.load_profile("laws")
 REAL = ("integration", "faults", "interop", "conformance", "bench")
 HERE = Path(__file__).parent
 
-pytest.register_assert_rewrite("interop.scenarios")  # they assert as tests do, and are to show what they saw
+pytest.register_assert_rewrite("agents", "interop.scenarios")  # they assert as tests do, and are to show what they saw
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from runtimed.kernels.kernel import Kernel, KernelDeath
-from runtimed.kernels.kernelspec import LaunchSpec, python_spec
+from runtimed.kernels.kernelspec import LaunchSpec, kernel_environ
 from runtimed.kernels.messages import KernelMessage
 from runtimed.kernels.reserve import Reserve
 from runtimed.kernels.translate import Translator
@@ -86,6 +86,12 @@ class Listener:
 
     def text(self, execution_id: str) -> str:
         return "".join(_text(manifest) for manifest in self.manifests(execution_id))
+
+
+def python_spec(python: Path, cwd: Path, extra_env: Mapping[str, str] | None = None) -> LaunchSpec:
+    """The ipykernel that is installed beside ``python``."""
+    argv = (str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}")
+    return LaunchSpec(argv=argv, env=kernel_environ(extra_env), cwd=cwd)
 
 
 def here(cwd: Path, **env: str) -> LaunchSpec:

@@ -10,12 +10,12 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from listening import Listener, running
+from listening import Listener, python_spec, running
 from runtimed.environments.build import Wanted, find_layer
 from runtimed.environments.environment import base_python
 from runtimed.environments.layers import Layer, LayerStore
 from runtimed.environments.thin import thin_environment, variables
-from runtimed.kernels.kernelspec import LaunchSpec, kernel_environ, python_spec
+from runtimed.kernels.kernelspec import LaunchSpec, kernel_environ
 from runtimed.kernels.reserve import Reserve
 
 

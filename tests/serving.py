@@ -16,6 +16,7 @@ from typing import TypeVar
 import psutil
 import pytest
 
+from runtimed import Session
 from runtimed.client.admin import DaemonClient
 from runtimed.client.asking import ask
 from runtimed.wire.pool import NotebookShutdown, ShutdownNotebook
@@ -112,6 +113,10 @@ def _kernel_line(process: psutil.Process) -> str:
         line = " ".join(process.cmdline())
         return line if "ipykernel_launcher" in line and process.status() != psutil.STATUS_ZOMBIE else ""
     return ""
+
+
+def sources(session: Session) -> list[str]:
+    return [cell.source for cell in session.get_cells()]
 
 
 def runt(*args: str, timeout: float = DEADLINE_S, **more: object) -> subprocess.CompletedProcess[str]:

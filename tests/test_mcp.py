@@ -10,15 +10,14 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
 from blockbuster import BlockBuster
 from mcp import Client, MCPError, StdioServerParameters
-from mcp_types import CallToolResult
 from nbconvert import HTMLExporter
 
+from agents import Agent, text
 from runtimed import _mcp_server
 from runtimed.mcp.server import create_server
 from runtimed.settings import DEFAULT_PACKAGES, VERSION
@@ -55,30 +54,6 @@ TOOLS = {
 def may_look_around(blockbuster: BlockBuster) -> None:
     """The SDK asks where it stands when a server is made."""
     blockbuster.functions["os.getcwd"].deactivate()
-
-
-class Agent:
-    """A host's end of the wire."""
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-
-    async def ask(self, tool: str, **arguments: Any) -> CallToolResult:
-        return await self.client.call_tool(tool, arguments)
-
-    async def answer(self, tool: str, **arguments: Any) -> Any:
-        result = await self.ask(tool, **arguments)
-        assert not result.is_error, text(result)
-        return json.loads(text(result))
-
-    async def refusal(self, tool: str, **arguments: Any) -> str:
-        result = await self.ask(tool, **arguments)
-        assert result.is_error, text(result)
-        return text(result)
-
-
-def text(result: CallToolResult) -> str:
-    return result.content[0].text
 
 
 def server(cwd: Path) -> StdioServerParameters:

@@ -7,14 +7,12 @@ import random
 import socket
 import struct
 import uuid
-from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
 import pytest
 
 from faults.rawpeer import RawPeer
-from faults.standing import standing
 from runtimed import Session
 from runtimed.docs.crdt import ROOT, Document
 from runtimed.docs.genesis import notebook_genesis
@@ -25,36 +23,9 @@ from runtimed.wire.leb128 import write_uleb
 from runtimed.wire.pool import Ping, Pong, decode_pool_response, encode_pool_request
 from runtimed.wire.requests import AcknowledgeNotebookSync, NotebookSyncAcknowledged
 from runtimed.wire.sync import encode_sync
-from serving import Daemon, until
-
-__all__ = ["standing"]
+from serving import Daemon, sources, until
 
 pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture
-def notebook_id() -> str:
-    return str(uuid.uuid4())
-
-
-@pytest.fixture
-def good(standing: Daemon, notebook_id: str) -> Iterator[Session]:
-    """Somebody else in the room, who was there before and is not disturbed."""
-    session = Session(notebook_id, socket_path=standing.socket)
-    session.create_cell("before")
-    yield session
-    assert "before" in sources(session)
-    session.close()
-
-
-@pytest.fixture
-def peer(standing: Daemon, notebook_id: str, good: Session) -> Iterator[RawPeer]:
-    with RawPeer(standing.socket) as peer:
-        yield peer.join(notebook_id)
-
-
-def sources(session: Session) -> list[str]:
-    return [cell.source for cell in session.get_cells()]
 
 
 def shown(session: Session, *expected: str) -> None:

@@ -16,13 +16,9 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from runtimed import Session
 from runtimed.errors import ConnectionLost, RuntimedError
-from serving import Daemon, until
+from serving import Daemon, sources, until
 
 pytestmark = pytest.mark.timeout(180)
-
-
-def sources(session: Session) -> list[str]:
-    return [cell.source for cell in session.get_cells()]
 
 
 def room(daemon: Daemon) -> Path:

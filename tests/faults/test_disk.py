@@ -14,7 +14,7 @@ import pytest
 
 from runtimed import Session
 from runtimed.errors import CacheUnusable, ConnectionLost, RuntimedError
-from serving import BIN, Daemon, until
+from serving import BIN, Daemon, sources, until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -42,10 +42,6 @@ def mounted(folder: Path, options: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def sources(session: Session) -> list[str]:
-    return [cell.source for cell in session.get_cells()]
 
 
 @limits_of_others

@@ -16,10 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from listening import here, running
+from listening import here, python_spec, running
 from runtimed.errors import KernelDied, KernelError, KernelStartError
 from runtimed.kernels.kernel import Kernel
-from runtimed.kernels.kernelspec import LaunchSpec, python_spec
+from runtimed.kernels.kernelspec import LaunchSpec
 from runtimed.kernels.orphans import sweep_orphans
 
 pytestmark = pytest.mark.anyio

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from faults.rawpeer import RawPeer
-from faults.standing import standing
 from runtimed import Session
 from runtimed.docs.crdt import ROOT, Document
 from runtimed.errors import ConnectionLost, DocumentPoisoned, RemoteProtocolError, RuntimedError
@@ -23,14 +22,7 @@ from runtimed.wire.requests import ExecuteCell, LaunchKernel, RequestEnvelope, S
 from runtimed.wire.sync import encode_sync, parse_change
 from serving import Daemon, until
 
-__all__ = ["standing"]
-
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture
-def notebook_id() -> str:
-    return str(uuid.uuid4())
 
 
 @pytest.fixture

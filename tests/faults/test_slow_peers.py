@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -16,7 +16,6 @@ import psutil
 import pytest
 
 from faults.rawpeer import RawPeer
-from faults.standing import standing
 from faults.transport import FaultyTransport
 from runtimed import Session
 from runtimed.errors import RuntimedError
@@ -24,37 +23,12 @@ from runtimed.wire.frames import FrameType
 from runtimed.wire.handshake import PREAMBLE
 from runtimed.wire.presence import Update, encode_presence
 from runtimed.wire.requests import AcknowledgeNotebookSync, Error, GetDocBytes, NotebookSyncAcknowledged
-from serving import Daemon, until
-
-__all__ = ["standing"]
+from serving import Daemon, sources, until
 
 # alone: each asks how long the others had to wait
 pytestmark = [pytest.mark.timeout(180), pytest.mark.alone]
 
 ENDLESS = "import itertools\nfor n in itertools.count(): print(n, 'x' * 200)"
-
-
-@pytest.fixture
-def notebook_id() -> str:
-    return str(uuid.uuid4())
-
-
-@pytest.fixture
-def good(standing: Daemon, notebook_id: str) -> Iterator[Session]:
-    session = Session(notebook_id, socket_path=standing.socket)
-    session.create_cell("before")
-    yield session
-    session.close()
-
-
-@pytest.fixture
-def peer(standing: Daemon, notebook_id: str, good: Session) -> Iterator[RawPeer]:
-    with RawPeer(standing.socket) as peer:
-        yield peer.join(notebook_id)
-
-
-def sources(session: Session) -> list[str]:
-    return [cell.source for cell in session.get_cells()]
 
 
 def slowest(act: Callable[[], object], times: int) -> float:

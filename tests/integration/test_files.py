@@ -23,7 +23,7 @@ from runtimed.errors import (
     NotebookNotFound,
     RuntimedError,
 )
-from serving import Daemon, until
+from serving import Daemon, sources, until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -56,10 +56,6 @@ def edit(path: Path, cell_id: str, source: str) -> None:
 def saved(path: Path) -> list[str]:
     """The sources in the file; a file that is not whole fails the test."""
     return [cell.source for cell in nbformat.read(path, as_version=4).cells] if path.exists() else []
-
-
-def sources(session: Session) -> list[str]:
-    return [cell.source for cell in session.get_cells()]
 
 
 # ------------------------------------------------------------------ opening

@@ -16,7 +16,7 @@ from faults.standing import standing
 from runtimed import AsyncSession, Cell, Session
 from runtimed.errors import CellNotFound, InvalidRequest, NoKernel, RuntimedError
 from runtimed.wire import requests as wire
-from serving import Daemon, until
+from serving import Daemon, sources, until
 
 __all__ = ["standing"]
 
@@ -56,10 +56,6 @@ def other(standing: Daemon, notebook_id: str) -> Iterator[Session]:
 def peer(standing: Daemon, notebook_id: str, one: Session) -> Iterator[RawPeer]:
     with RawPeer(standing.socket) as peer:
         yield peer.join(notebook_id)
-
-
-def sources(session: Session) -> list[str]:
-    return [cell.source for cell in session.get_cells()]
 
 
 def said(session: Session, cell_id: str) -> str:

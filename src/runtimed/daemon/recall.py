@@ -49,11 +49,12 @@ async def _look_into(rooms: Rooms, notebook_id: str, execution_id: str) -> dict[
     except RuntimedError as error:  # a room that cannot be opened is no reason not to look into the others
         log.warning("room %s could not be looked into: %s", notebook_id, error)
         return None
-    found = host.room.documents.runtime.execution(execution_id)
-    record = None if found is None else await _told(host, found)
-    if not was_live and not host.peer_count:
-        await host.close()
-    return record
+    try:
+        found = host.room.documents.runtime.execution(execution_id)
+        return None if found is None else await _told(host, found)
+    finally:
+        if not was_live and not host.peer_count:
+            await host.close()
 
 
 def _candidates(folder: Path, execution_id: str) -> list[str]:

@@ -181,6 +181,7 @@ class KernelRunner:
             environment = await self._prepare(order)
             kernel = await self._begin(environment)
         log.info("room %s: kernel %s started from %s", self._folder.name, kernel.pid, environment.source)
+        log.debug("room %s: its packages are %s", self._folder.name, ", ".join(environment.pinned) or "its own")
         self._services.warm.started(environment)
         info = kernel.info.get("language_info", {})
         ready = events.KernelReady(

@@ -139,10 +139,6 @@ class RuntimeDoc:
     def path(self) -> str | None:
         return as_name(self.document.get(ROOT, "path"))
 
-    @property
-    def last_saved(self) -> str | None:
-        return as_name(self.document.get(ROOT, "last_saved"))
-
     # ---------------------------------------------------------------- reading executions
 
     def status(self, execution_id: str) -> str | None:

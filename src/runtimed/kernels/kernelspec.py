@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from jupyter_client.kernelspec import KernelSpec
 
-__all__ = ["LaunchSpec", "kernel_environ", "python_spec"]
+__all__ = ["LaunchSpec", "kernel_environ"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +38,3 @@ def kernel_environ(laid_over: Mapping[str, str] | None = None) -> dict[str, str]
     """The daemon's environment with an environment's own over it."""
     # ipykernel's own spec says -Xfrozen_modules=off for debugpy, at 60-110 ms a start: we keep debugpy quiet instead.
     return {"PYDEVD_DISABLE_FILE_VALIDATION": "1", **os.environ, **(laid_over or {})}
-
-
-def python_spec(python: Path, cwd: Path, extra_env: Mapping[str, str] | None = None) -> LaunchSpec:
-    """The ipykernel of an environment."""
-    argv = (str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}")
-    return LaunchSpec(argv=argv, env=kernel_environ(extra_env), cwd=cwd)

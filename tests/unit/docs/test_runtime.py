@@ -107,10 +107,10 @@ def test_env_path_and_checkpoint_are_kept(runtime: RuntimeDoc) -> None:
     do(runtime, "set_checkpoint", exported_heads=["ab"])
     do(runtime, "set_checkpoint", save_sequence=3)
 
-    env = runtime.document.value()["env"]
-    assert (env["in_sync"], env["added"]) == (False, ["numpy"])
-    assert (runtime.path, runtime.last_saved) == ("/w/x.ipynb", "2026-11-23T10:00:00Z")
-    assert runtime.document.value()["file_checkpoint"] == {
+    written = runtime.document.value()
+    assert (written["env"]["in_sync"], written["env"]["added"]) == (False, ["numpy"])
+    assert (runtime.path, written["last_saved"]) == ("/w/x.ipynb", "2026-11-23T10:00:00Z")
+    assert written["file_checkpoint"] == {
         "exported_heads": ["ab"],
         "save_sequence": 3,
         "source_issue_kind": None,

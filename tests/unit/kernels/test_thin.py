@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from runtimed.kernels.kernelspec import LaunchSpec, python_spec
+from listening import python_spec
+from runtimed.kernels.kernelspec import LaunchSpec
 from runtimed.kernels.thin import Thin, look_at, same_birth
 
 MODULES = frozenset({"IPython", "zmq", "comm"})

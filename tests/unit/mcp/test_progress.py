@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from agents import Agent
 from runtimed.mcp import progress
 from unit.client.stand_in import StandIn, until
-from unit.mcp.conftest import Agent
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mcp import MCPError
 
-from unit.mcp.conftest import Agent
+from agents import Agent
 
 pytestmark = pytest.mark.anyio
 

@@ -11,10 +11,10 @@ import pytest
 from mcp import Client, MCPError
 from mcp_types import Tool
 
+from agents import Agent
 from runtimed.client.aio import AsyncSession
 from runtimed.mcp.server import create_server
 from unit.client.stand_in import StandIn, until
-from unit.mcp.conftest import Agent
 
 pytestmark = pytest.mark.anyio
 

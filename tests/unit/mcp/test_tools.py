@@ -10,10 +10,10 @@ import pytest
 from mcp import Client
 from mcp_types import Implementation
 
+from agents import Agent, text
 from runtimed.client.admin import DaemonClient
 from runtimed.mcp.server import create_server
 from unit.client.stand_in import StandIn
-from unit.mcp.conftest import Agent, text
 
 pytestmark = pytest.mark.anyio
 
