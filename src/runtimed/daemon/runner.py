@@ -212,7 +212,7 @@ class KernelRunner:
         environment = await prepare(order)
         self._hold.let_go()
         self._hold = Hold()
-        await asyncio.to_thread(self._hold.take, [layer.path for layer in environment.layers])
+        await asyncio.to_thread(self._hold.take, [*(layer.path for layer in environment.layers), *environment.caches])
         if self._was_made:
             self._services.housekeeping.tidy_later()
         return environment

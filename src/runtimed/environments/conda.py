@@ -13,6 +13,7 @@ import rattler
 from rattler import exceptions as refusals
 
 from runtimed.environments.condaspec import package_name
+from runtimed.environments.holds import holding
 from runtimed.environments.indexes import withhold
 from runtimed.environments.progress import Progress
 from runtimed.errors import EnvError, InstallError, SolveError
@@ -108,14 +109,15 @@ class Conda:
             default_config=rattler.SourceConfig(cache_action=cache),
             client=self._asking,
         )
-        return await rattler.solve(
-            sources=_sources(specs, channels),
-            specs=specs,
-            gateway=gateway,
-            locked_packages=keep,
-            virtual_packages=await asyncio.to_thread(rattler.VirtualPackage.detect),
-            timeout=SOLVE_WITHIN,
-        )
+        async with holding(self._cache):
+            return await rattler.solve(
+                sources=_sources(specs, channels),
+                specs=specs,
+                gateway=gateway,
+                locked_packages=keep,
+                virtual_packages=await asyncio.to_thread(rattler.VirtualPackage.detect),
+                timeout=SOLVE_WITHIN,
+            )
 
     async def install(self, records: Records, prefix: Path, *, final: Path, progress: OnProgress) -> None:
         """Into ``prefix``, written as if it were ``final`` already.
@@ -124,7 +126,7 @@ class Conda:
             InstallError: network, disk, or a package that is not what its channel says.
         """
         try:
-            async with asyncio.timeout(INSTALL_WITHIN):
+            async with holding(self._cache), asyncio.timeout(INSTALL_WITHIN):
                 await rattler.install(
                     list(records),
                     prefix,

@@ -9,6 +9,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from runtimed.environments.environment import Environment
+from runtimed.environments.layers import LayerStore
 from runtimed.errors import ToolMissing
 
 if TYPE_CHECKING:
@@ -23,9 +24,13 @@ __all__ = ["build_deno", "find_deno"]
 async def build_deno(order: Order) -> Environment:
     """``deno jupyter`` finds deno.json by itself: it runs in the notebook's folder."""
     binary = await asyncio.to_thread(find_deno)
+    store = LayerStore(order.store)
+    await asyncio.to_thread(store.make_folders)
+    cache = store.deno_cache
     return Environment(
         argv=(binary, "jupyter", "--kernel", "--conn", "{connection_file}"),
-        env=_variables(os.environ, order.store / "deno-cache"),
+        env=_variables(os.environ, cache),
+        caches=(cache,),
         source=order.decision.source,
         language="typescript",
         kernel_name="deno",

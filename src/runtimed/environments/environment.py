@@ -56,6 +56,7 @@ class Environment:
     packages: tuple[str, ...] = ()  # as asked for
     pinned: tuple[str, ...] = ()  # as resolved: name==version
     layers: tuple[Layer, ...] = ()  # not to be collected while the kernel lives
+    caches: tuple[Path, ...] = ()  # of downloads, to be left alone as long
     prefix: Path | None = None
     shortfall: Shortfall | None = None  # what was asked for and is not in it
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import os
@@ -11,10 +12,10 @@ from typing import TYPE_CHECKING
 from runtimed.environments.layers import LAST_USED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["Hold", "alone", "is_held"]
+__all__ = ["Hold", "alone", "holding", "is_held"]
 
 
 class Hold:
@@ -45,11 +46,22 @@ class Hold:
                 self._fds.append(fd)
 
 
+@contextlib.asynccontextmanager
+async def holding(path: Path) -> AsyncIterator[None]:
+    """A hold of one, in the block."""
+    hold = Hold()
+    try:
+        await asyncio.to_thread(hold.take, [path])
+        yield
+    finally:
+        hold.let_go()
+
+
 @contextlib.contextmanager
-def alone(layer: Path) -> Iterator[bool]:
+def alone(layer: Path, lock: str = LAST_USED) -> Iterator[bool]:
     """Whether nobody holds it; nobody comes to, in the block."""
     try:
-        fd = os.open(layer / LAST_USED, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(layer / lock, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError:
         yield False  # somebody else is removing it
         return

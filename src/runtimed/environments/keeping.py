@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Collected", "Kept", "Usage", "collect", "usage"]
 
 AGE_MAX = 30 * 86_400.0  # seconds without a kernel started from it
+UV_LOCK = ".lock"  # below uv's cache: held by every uv that uses it
 RECENT = 600.0  # seconds for which one that was just made or used is left alone, whatever it takes
 
 
@@ -83,8 +84,7 @@ def collect(
     size = sum(kept.size for kept in gone)
     if excess > 0 and _nobody_builds(store):
         for cache in store.caches():
-            size += _unshared(cache)
-            _discard(store, cache)
+            size += _empty(store, cache)
     _forget(store)
     for project in _abandoned(store, now - age):
         _discard(store, project)
@@ -104,6 +104,16 @@ def _remove(store: LayerStore, layer: Path) -> bool:
         if nobody_builds and nobody_runs:
             _discard(store, layer)
         return nobody_builds and nobody_runs
+
+
+def _empty(store: LayerStore, cache: Path) -> int:
+    """The bytes that came free: none while somebody reads or fills it. uv locks its own, the others are held."""
+    with alone(cache, UV_LOCK if cache == store.cache else LAST_USED) as nobody:
+        if not nobody:
+            return 0
+        size = _unshared(cache)
+        _discard(store, cache)
+        return size
 
 
 def _discard(store: LayerStore, path: Path) -> None:

@@ -1,7 +1,7 @@
 """Layers: one folder for one resolved lock, there as a whole or not there at all, and never written to again.
 
 Below the store: ``layers/KEY`` (published), ``tmp/KEY.…`` (being built), ``locks/KEY`` (held by its builder),
-``resolved/ID.json`` (which layer a list of packages came to), ``uv-cache``, ``conda-cache``.
+``resolved/ID.json`` (which layer a list of packages came to), ``uv-cache``, ``conda-cache``, ``deno-cache``.
 """
 
 from __future__ import annotations
@@ -83,13 +83,14 @@ class LayerStore:
         self.root = root
         self.cache = root / "uv-cache"
         self.conda_cache = root / "conda-cache"
+        self.deno_cache = root / "deno-cache"
 
     def caches(self) -> tuple[Path, ...]:
         """Of downloads: what is lost with them is fetched again."""
-        return (self.cache, self.conda_cache)
+        return (self.cache, self.conda_cache, self.deno_cache)
 
     def make_folders(self) -> None:
-        for name in ("layers", "tmp", "locks", "resolved", self.cache.name, self.conda_cache.name):
+        for name in ("layers", "tmp", "locks", "resolved", *(cache.name for cache in self.caches())):
             (self.root / name).mkdir(parents=True, exist_ok=True)
 
     # ------------------------------------------------------------ what a list of packages came to

@@ -12,6 +12,7 @@ import pytest
 from runtimed.environments.holds import Hold
 from runtimed.environments.keeping import collect, usage
 from runtimed.environments.layers import Layer, LayerStore, Resolved
+from runtimed.environments.uv import find_uv
 
 DAY = 86_400.0
 MB = 1 << 20
@@ -110,6 +111,50 @@ def test_downloads_go_when_that_is_what_takes_the_place(store: LayerStore) -> No
 
     assert not store.cache.exists()
     assert keys(store) == ["new"]
+
+
+@pytest.mark.parametrize("name", ["conda-cache", "deno-cache"])
+def test_downloads_that_somebody_uses_are_left_alone(store: LayerStore, name: str) -> None:
+    (store.root / name / "package").write_bytes(b"#" * MB)
+    hold = Hold()
+    hold.take([store.root / name])
+
+    assert collect(store, limit=0).size == 0
+    assert (store.root / name / "package").exists()
+
+    hold.let_go()
+    assert collect(store, limit=0).size == MB
+    assert not (store.root / name).exists()
+
+
+BACKEND = """
+def build_wheel(*_):
+    open("started", "w").close()  # both are pipes: each waits for its other end
+    open("go on").close()
+    raise SystemExit("enough")
+"""
+
+
+def test_downloads_are_left_alone_while_uv_builds_from_them(store: LayerStore, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "backend.py").write_text(BACKEND)
+    (project / "pyproject.toml").write_text(
+        '[project]\nname = "slow"\nversion = "1"\n'
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    os.mkfifo(project / "started")
+    os.mkfifo(project / "go on")
+    argv = [find_uv(), "--cache-dir", store.cache, "pip", "install", "--offline", "--target", tmp_path / "t", project]
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as building:
+        (project / "started").open().close()
+        kept = collect(store, limit=0)
+        (project / "go on").open("w").close()
+    assert building.returncode
+    assert (kept.size, store.cache.exists()) == (0, True)
+
+    assert collect(store, limit=0).size > 0
+    assert not store.cache.exists()
 
 
 def test_a_hundred_starts_leave_nothing_behind(store: LayerStore) -> None:
