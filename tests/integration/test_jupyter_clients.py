@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from blockbuster import BlockBuster
 from jupyter_client.client import KernelClient
+from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import KernelManager
 
 from runtimed.jupyter import (
@@ -19,7 +21,7 @@ from runtimed.jupyter import (
     RuntimedKernelManager,
     RuntimedMultiKernelManager,
 )
-from serving import Daemon
+from serving import Daemon, until
 
 FLUSH_S = 0.2  # what jupyter_client waits for at the least, each time
 
@@ -103,6 +105,23 @@ def test_a_cell_is_named_where_the_kernel_sees_it(client: RuntimedKernelClient):
             said = message["content"]["text"]
 
     assert said == "cell-7\n"
+
+
+def test_where_no_kernel_is_installed_python_is_the_daemons_own(shared_daemon: Daemon, tmp_path: Path):
+    nowhere = KernelSpecManager(kernel_dirs=[str(tmp_path)], ensure_native_kernel=False)
+    with pytest.raises(NoSuchKernel):
+        RuntimedKernelManager(kernel_spec_manager=nowhere, kernel_name="julia").start_kernel()
+    manager = RuntimedKernelManager(kernel_spec_manager=nowhere)
+    manager.start_kernel()
+    client = manager.client()
+    client.start_channels()
+    client.wait_for_ready(timeout=60)
+
+    assert outputs(client, "print(6 * 7)") == "42\n"
+
+    client.stop_channels()
+    manager.shutdown_kernel()
+    until(lambda: not shared_daemon.rooms())  # it was a notebook of this manager alone
 
 
 def test_many_kernels_have_one_manager(shared_daemon: Daemon):

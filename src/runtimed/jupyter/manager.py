@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from typing import Any
 
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpec, NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager, KernelManager
 from jupyter_client.multikernelmanager import MultiKernelManager
 from traitlets import DottedObjectName, Enum, Type, Unicode
 from traitlets.config import LoggingConfigurable
 
 from runtimed.jupyter.client import AsyncRuntimedKernelClient, RuntimedKernelClient
-from runtimed.jupyter.provisioner import RuntimedProvisioner
+from runtimed.jupyter.kernelspecs import PROVISIONER
+from runtimed.jupyter.provisioner import NOTEBOOK_VARIABLE, RuntimedProvisioner
 
 __all__ = ["AsyncRuntimedKernelManager", "RuntimedKernelManager", "RuntimedMultiKernelManager"]
 
@@ -35,16 +38,34 @@ class _Choice(LoggingConfigurable):
 
 
 class _Managed(_Choice, KernelManager):
+    @property
+    def kernel_spec(self) -> KernelSpec | None:
+        """The installed one; Python need not be installed here, for the daemon has a kernel of its own."""
+        try:
+            return super().kernel_spec
+        except NoSuchKernel:
+            if self.kernel_name != NATIVE_KERNEL_NAME:
+                raise
+            self._kernel_spec = _of_the_daemon()
+            return self._kernel_spec
+
     async def _async_pre_start_kernel(self, **kw: Any) -> tuple[list[str], dict[str, Any]]:
         if self.provisioner is None:  # else this is a restart
             self.kernel_id = self.kernel_id or kw.get("kernel_id") or str(uuid.uuid4())
             spec = self.kernel_spec
             stanza = (spec.metadata.get("kernel_provisioner") or {}) if spec is not None else {}
-            named = stanza.get("config", {}) if stanza.get("provisioner_name") == "runtimed-provisioner" else {}
+            named = stanza.get("config", {}) if stanza.get("provisioner_name") == PROVISIONER else {}
             self.provisioner = RuntimedProvisioner(
                 kernel_id=self.kernel_id, kernel_spec=spec, parent=self, **{**named, **self._chosen()}
             )
         return await super()._async_pre_start_kernel(**kw)
+
+
+def _of_the_daemon() -> KernelSpec:
+    """What ``runt jupyter install`` writes: the kernel of the notebook that is named, else of a new one."""
+    config = {"fresh": not os.environ.get(NOTEBOOK_VARIABLE)}
+    stanza = {"provisioner_name": PROVISIONER, "config": config}
+    return KernelSpec(display_name="Python 3 (runtimed)", language="python", metadata={"kernel_provisioner": stanza})
 
 
 class RuntimedKernelManager(_Managed, KernelManager):
