@@ -77,14 +77,18 @@ def test_a_wrong_call_says_so(args: list[str], code: int, said: str):
 
 
 def test_through_the_relay_a_tool_shares_a_notebook(shared_daemon: Daemon):
-    assert runt("jupyter", "install", "--user", "--notebook", "relayed").returncode == 0
+    shared = ("--user", "--notebook", "relayed")
+    assert runt("jupyter", "install", *shared).returncode == 0
+    assert runt("jupyter", "install", *shared, "--record", "off", "--name", "unseen").returncode == 0
     with Session("relayed") as session:
         session.run("x = 41")
 
         assert executed("runtimed-relayed", "print(x + 1)", "y = 1") == ["42\n", ""]
+        assert executed("unseen", "y += 1") == [""]
 
         assert session.kernel_started  # its shutdown was its own
-        assert session.run("print(y)").stdout == "1\n"
+        assert session.run("print(y)").stdout == "2\n"
+        assert [cell.source for cell in session.get_cells()] == ["x = 41", "print(x + 1)", "y = 1", "print(y)"]
 
 
 def test_through_the_relay_a_tool_gets_a_notebook_of_its_own_that_ends_with_it(shared_daemon: Daemon):

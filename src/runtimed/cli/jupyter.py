@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Offer kernels of the daemon's wherever Jupyter lists kernels.")
 
+Record = Literal["cells", "log", "off"]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
@@ -30,6 +31,9 @@ def install(
         str | None, typer.Option(help="Run this installed kernelspec, such as python3, in the daemon instead.")
     ] = None,
     env: Annotated[str | None, typer.Option(help="Where a new kernel's packages come from.")] = None,
+    record: Annotated[
+        Record | None, typer.Option(help="What is run shows as cells of the notebook (as if left out), or not.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="What the kernelspec is called.")] = None,
     user: Annotated[
         bool, typer.Option("--user", help="For all environments of this user, not this one alone.")
@@ -39,9 +43,9 @@ def install(
     """Write a kernelspec: jupyter, nbclient, papermill, JupyterLab and VS Code then offer it."""
     from runtimed.jupyter import kernelspecs
 
-    if kernel is not None and (notebook or env):
-        raise typer.BadParameter("--kernel brings its own environment", param_hint="--kernel")
-    wanted = kernelspecs.Wanted(_absolute(notebook), kernel, env)
+    if kernel is not None and (notebook or env or record):
+        raise typer.BadParameter("--kernel brings its own environment, and shares no notebook", param_hint="--kernel")
+    wanted = kernelspecs.Wanted(_absolute(notebook), kernel, env, record)
     made = kernelspecs.install(wanted, prefix=None if user else (prefix or Path(sys.prefix)), name=name)
     console.say(f"installed {made.name}: {made.folder}")
 

@@ -29,6 +29,7 @@ class Wanted(NamedTuple):
     notebook: str | None = None
     kernel: str | None = None
     env: str | None = None
+    record: str | None = None  # of what is run there: cells, log or off
 
 
 class Installed(NamedTuple):
@@ -101,7 +102,7 @@ def _spec(wanted: Wanted) -> dict[str, Any]:
         }
     shown = f"{wanted.notebook} (runtimed)" if wanted.notebook else "Python in a new notebook (runtimed)"
     return {
-        "argv": relayed(notebook=wanted.notebook, env=wanted.env),
+        "argv": relayed(notebook=wanted.notebook, env=wanted.env, record=wanted.record),
         "display_name": shown,
         "language": "python",
         "interrupt_mode": "signal",
@@ -118,7 +119,8 @@ def _config(wanted: Wanted) -> dict[str, Any]:
     if wanted.kernel is not None:
         return {}
     chosen = {"notebook_id": wanted.notebook} if wanted.notebook else {"fresh": True}
-    return {**chosen, **({"env_source": wanted.env} if wanted.env else {})}
+    given = {"env_source": wanted.env, "record": wanted.record}
+    return {**chosen, **{trait: value for trait, value in given.items() if value}}
 
 
 def _found(kernel: str) -> Any:

@@ -13,11 +13,14 @@ from runtimed.wire import leases as wire
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Collection
     from typing import Literal
 
-__all__ = ["LeasedKernel", "origin"]
+__all__ = ["LeasedKernel", "origin", "runs_notebooks"]
 
 START_S = 600.0  # an environment may have to be built first
+NBCLIENT = "--HistoryManager.hist_file=:memory:"  # what nbclient passes to a kernel that is called python3
+RUNNERS = {"jupyter-execute", "jupyter-nbconvert", "nbconvert", "papermill"}
 GONE = 0  # the return code of a kernel that is not ours any more
 
 
@@ -123,6 +126,11 @@ class LeasedKernel:
         # A kernel that was restarted by somebody else has taken our variables with it.
         if isinstance(told, wire.State) and (not told.alive or told.generation != self._generation):
             self.leave()
+
+
+def runs_notebooks(arguments: Collection[str]) -> bool:
+    """Whether we execute a notebook's cells, each of which then shows where it is: a kernel's ``arguments`` tell."""
+    return NBCLIENT in arguments or origin() in RUNNERS
 
 
 def origin() -> str:

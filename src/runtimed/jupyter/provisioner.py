@@ -18,7 +18,7 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import Bool, Enum, Unicode
 
-from runtimed.jupyter.leased import LeasedKernel
+from runtimed.jupyter.leased import LeasedKernel, runs_notebooks
 from runtimed.jupyter.relayed import own_command
 from runtimed.jupyter.remote import RemotePopen
 
@@ -31,7 +31,6 @@ __all__ = ["NOTEBOOK_VARIABLE", "RuntimedProvisioner"]
 
 NOTEBOOK_VARIABLE = "RUNTIMED_NOTEBOOK"
 LOOK_S: Final = 0.002
-NBCLIENT = "--HistoryManager.hist_file=:memory:"  # what a program passes that executes a notebook
 
 T = TypeVar("T")
 
@@ -102,7 +101,7 @@ class RuntimedProvisioner(LocalProvisioner):
         if self._leased is None or self._leased.lost:
             self._leased = LeasedKernel(
                 self.notebook,
-                runner=NBCLIENT in options.get("extra_arguments", ()),
+                runner=runs_notebooks(options.get("extra_arguments", ())),
                 record=cast("Any", self.record),
                 cwd=options.get("cwd"),
                 fresh=self.fresh and not self.notebook_id,

@@ -52,6 +52,7 @@ def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("-f", "--connection-file", type=Path, required=True)
     parser.add_argument("--notebook", help="an id, a name or a path; a new notebook if left out")
     parser.add_argument("--env", default="auto", help="the environment of a new kernel")
+    parser.add_argument("--record", choices=("cells", "log", "off"), default="cells", help="where what is run shows")
     options, _ = parser.parse_known_args(before)  # clients add arguments that are for their own kernels
     return options, list(command)
 
@@ -74,7 +75,7 @@ def _share(options: argparse.Namespace) -> int:
     info = json.loads(options.connection_file.read_text())
     notebook, fresh = options.notebook or f"jupyter-{uuid.uuid4().hex[:8]}", options.notebook is None
     kernel = LeasedKernel(
-        notebook, runner=False, record="cells", kernel_type="python", env_source=options.env, fresh=fresh
+        notebook, runner=False, record=options.record, kernel_type="python", env_source=options.env, fresh=fresh
     )
     try:
         with _Passage(info, kernel.connection) as passage:

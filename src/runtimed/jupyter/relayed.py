@@ -11,11 +11,18 @@ if TYPE_CHECKING:
 MODULE: Final = "runtimed.jupyter.relay"
 
 
-def relayed(*, notebook: str | None = None, env: str | None = None, command: Sequence[str] = ()) -> list[str]:
+def relayed(
+    *,
+    notebook: str | None = None,
+    env: str | None = None,
+    record: str | None = None,
+    command: Sequence[str] = (),
+) -> list[str]:
     """The argv; its interpreter is ours by its full path, wherever the spec is used."""
     argv = [sys.executable, "-m", MODULE, "-f", "{connection_file}"]
     argv += ["--notebook", notebook] if notebook else []
     argv += ["--env", env] if env else []
+    argv += ["--record", record] if record else []
     return [*argv, "--", *command] if command else argv
 
 
