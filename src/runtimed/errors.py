@@ -37,7 +37,7 @@ An error inside a cell is data, not one of these. They become wire errors in ``r
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from runtimed.models import ExecutionResult
@@ -121,7 +121,13 @@ class KernelError(RuntimedError):
 
 
 class KernelStartError(KernelError):
+    """``imports_fail``: its environment lacks what a kernel needs, so that another try there comes to the same."""
+
     code = "kernel_start_error"
+
+    def __init__(self, message: str, *, hint: str | None = None, imports_fail: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.imports_fail = imports_fail
 
 
 class KernelDied(KernelError):
@@ -155,7 +161,19 @@ class SolveError(EnvError):
 
 
 class InstallError(EnvError):
+    """``kind`` is nteract's class of the failure, as its pools tell it (PROTOCOL §6)."""
+
     code = "install_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        kind: Literal["network", "disk", "timeout", "import_error", "setup_failed"] = "setup_failed",
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.kind = kind
 
 
 class NeedsApproval(EnvError):

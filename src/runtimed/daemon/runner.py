@@ -35,8 +35,6 @@ log = logging.getLogger(__name__)
 DEAF_S = 5.0  # after an interrupt
 DEAF = "it did not come back from the interrupt, and was ended; another one is started, without its variables"
 
-BROKEN_LAYER = ("ModuleNotFoundError", "ImportError")  # what a kernel says that cannot be helped by another try
-
 
 class KernelRunner:
     """Runs what a room asks of its kernel; everything comes back through ``tell``."""
@@ -172,7 +170,7 @@ class KernelRunner:
         try:
             kernel = await self._begin(environment)
         except KernelStartError as error:
-            if not any(sign in error.message for sign in BROKEN_LAYER):
+            if not error.imports_fail:
                 raise
             log.warning("%s is built anew: %s", environment.source, error.message)
             for layer in environment.layers:

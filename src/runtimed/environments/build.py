@@ -138,4 +138,4 @@ async def _check(uv: Uv, prefix: Path) -> None:
     try:
         await run([str(prefix / "bin" / "python"), "-I", "-c", HEALTH], env=uv.environ(), cwd=prefix)
     except EnvError as exc:
-        raise InstallError(f"a kernel cannot start from these packages: {exc.message}") from exc
+        raise InstallError(f"a kernel cannot start from these packages: {exc.message}", kind="import_error") from exc

@@ -138,7 +138,9 @@ class Conda:
                     reporter=_Reporter(progress, len(records)),  # type: ignore[abstract]  # what is not written does nothing
                 )
         except TimeoutError as exc:
-            raise InstallError(f"installing took longer than {INSTALL_WITHIN:.0f} s and was stopped") from exc
+            raise InstallError(
+                f"installing took longer than {INSTALL_WITHIN:.0f} s and was stopped", kind="timeout"
+            ) from exc
         except FAILED as exc:
             raise classify(exc) from exc
 
@@ -201,10 +203,11 @@ def classify(error: Exception) -> EnvError:
     if isinstance(error, refusals.ParseCondaLockError):
         return InstallError(f"the lock file cannot be read: {text}", hint="write it anew, e.g. with `pixi lock`")
     if _has(error, _SPACE):
-        return InstallError(f"the disk is full: {text}", hint="free some space, then start the kernel again")
+        hint = "free some space, then start the kernel again"
+        return InstallError(f"the disk is full: {text}", hint=hint, kind="disk")
     if _has(error, _NETWORK):
         hint = "check the network, and the channels (RUNTIMED_CONDA_CHANNELS, or where the project names them)"
-        return InstallError(f"a conda channel cannot be reached: {text}", hint=hint)
+        return InstallError(f"a conda channel cannot be reached: {text}", hint=hint, kind="network")
     if isinstance(error, (refusals.GatewayError, refusals.InvalidChannelError, refusals.InvalidUrlError)):
         return InstallError(f"a conda channel cannot be read: {text}", hint="check how the channel is called")
     return InstallError(f"the environment could not be built: {text}")

@@ -15,7 +15,15 @@ import msgspec
 
 from runtimed.atomic import write_atomic
 from runtimed.environments.progress import Progress
-from runtimed.errors import EnvError, RuntimedError, SolveError, ToolMissing
+from runtimed.errors import (
+    CacheUnusable,
+    EnvError,
+    InstallError,
+    KernelStartError,
+    RuntimedError,
+    SolveError,
+    ToolMissing,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,13 +47,6 @@ __all__ = [
 # Seconds until the next try: the first, and at most. A network comes back sooner than a package is renamed.
 _PAUSES = {"network": (10.0, 60.0)}
 _PAUSE = (30.0, 300.0)
-
-_KINDS = (
-    ("disk", ("disk is full",)),
-    ("network", ("cannot be reached", "not all packages are in the cache")),
-    ("timeout", ("took longer than",)),
-    ("import_error", ("a kernel cannot start from", "cannot be imported")),
-)
 
 
 class Shortfall(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,10 +120,17 @@ def pause(kind: str, count: int) -> float:
 
 
 def kind_of(error: RuntimedError) -> str:
-    if isinstance(error, SolveError):
-        return "invalid_package"
-    found = (kind for kind, signs in _KINDS if any(sign in error.message for sign in signs))
-    return next(found, "setup_failed")
+    """nteract's word for it."""
+    match error:
+        case SolveError():
+            return "invalid_package"
+        case InstallError():
+            return error.kind
+        case KernelStartError(imports_fail=True):
+            return "import_error"
+        case CacheUnusable():
+            return "disk"
+    return "setup_failed"
 
 
 def blamed(error: EnvError, packages: Sequence[str]) -> str | None:

@@ -173,4 +173,4 @@ async def _finish(site: Site, built: Path, key: str) -> None:
     try:
         await run([str(python), "-I", "-c", HEALTH], env=site.uv.environ(), cwd=built)
     except EnvError as exc:
-        raise InstallError(f"a kernel cannot start from these packages: {exc.message}") from exc
+        raise InstallError(f"a kernel cannot start from these packages: {exc.message}", kind="import_error") from exc

@@ -88,7 +88,7 @@ class Uv:
                 argv, env=self.environ(), cwd="/", input="", capture_output=True, text=True, check=False, timeout=ASK_S
             )
         except subprocess.TimeoutExpired as exc:
-            raise InstallError(f"uv did not say within {ASK_S:g} s where packages come from") from exc
+            raise InstallError(f"uv did not say within {ASK_S:g} s where packages come from", kind="timeout") from exc
         if asked.returncode:
             raise classify(asked.stderr)
         return frozenset(_without_login(line.partition(" ")[2]) for line in asked.stdout.splitlines() if line)
@@ -192,7 +192,9 @@ async def run(argv: list[str], *, env: dict[str, str], cwd: Path, stdin: str = "
                 said = group.create_task(_read_lines(process.stderr, told))
             code = await process.wait()
     except TimeoutError as exc:
-        raise InstallError(f"building the environment took longer than {TIMEOUT:.0f} s and was stopped") from exc
+        raise InstallError(
+            f"building the environment took longer than {TIMEOUT:.0f} s and was stopped", kind="timeout"
+        ) from exc
     finally:
         await _end(process)
     if code != 0:
@@ -222,12 +224,14 @@ def classify(stderr: str) -> EnvError:
     text = withhold(stderr.strip())
     lowered = stderr.lower()
     if "network was disabled" in lowered:
-        return InstallError(f"not all packages are in the cache: {text}", hint="connect to the network once")
+        hint = "connect to the network once"
+        return InstallError(f"not all packages are in the cache: {text}", hint=hint, kind="network")
     if "no space left" in lowered or "disk quota" in lowered:
-        return InstallError(f"the disk is full: {text}", hint="free some space, then start the kernel again")
+        hint = "free some space, then start the kernel again"
+        return InstallError(f"the disk is full: {text}", hint=hint, kind="disk")
     if any(sign in lowered for sign in _NO_SOLUTION):
         return SolveError(f"the packages cannot be resolved: {text}", hint="correct the package list")
     if any(sign in lowered for sign in _NETWORK):
         hint = "check the network, and the index that pip's or uv's configuration names"
-        return InstallError(f"the package index cannot be reached: {text}", hint=hint)
+        return InstallError(f"the package index cannot be reached: {text}", hint=hint, kind="network")
     return InstallError(f"the environment could not be built: {text}")

@@ -120,7 +120,10 @@ class Life:
         hint = "install ipykernel into that environment" if "No module named" in tail and "ipykernel" in tail else None
         if exit is None:
             return KernelStartError(f"The kernel did not answer within {timeout:g} s and was ended{said}", hint=hint)
-        return KernelStartError(f"The kernel ended while it started: {exit}{said}", hint=hint)
+        imports_fail = any(name in tail for name in ("ModuleNotFoundError", "ImportError"))
+        return KernelStartError(
+            f"The kernel ended while it started: {exit}{said}", hint=hint, imports_fail=imports_fail
+        )
 
     def _take(self, batch: list[KernelMessage]) -> None:
         wanted = []

@@ -124,7 +124,7 @@ class Zygote:
         except TimeoutError:
             raise KernelStartError(f"The zygote's imports took longer than {IMPORTS_S:g} s") from None
         if "error" in said:
-            raise KernelStartError(f"A kernel's modules cannot be imported: {said['error']}")
+            raise KernelStartError(f"A kernel's modules cannot be imported: {said['error']}", imports_fail=True)
         self.modules = frozenset(said["ready"])
 
     def _ask(self, request: dict[str, Any], fds: tuple[int, ...] = ()) -> asyncio.Future[Answer]:

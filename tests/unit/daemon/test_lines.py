@@ -16,7 +16,7 @@ from runtimed.wire.pool import PoolState
 pytestmark = pytest.mark.anyio
 
 LAYER, OTHER = Layer("a", Path("/layers/a")), Layer("b", Path("/layers/b"))
-BROKEN = KernelStartError("A kernel's modules cannot be imported: ImportError: zmq")
+BROKEN = KernelStartError("A kernel's modules cannot be imported: ImportError: zmq", imports_fail=True)
 
 
 def never() -> None:

@@ -16,7 +16,8 @@ from runtimed.environments.layers import Layer, LayerStore
 from runtimed.environments.packages import UvFinder
 from runtimed.environments.prepare import flush, prepare
 from runtimed.environments.progress import Progress
-from runtimed.errors import InstallError, KernelStartError, SolveError
+from runtimed.environments.uv import classify
+from runtimed.errors import CacheUnusable, InstallError, KernelStartError, SolveError
 
 pytestmark = pytest.mark.anyio
 
@@ -126,17 +127,20 @@ async def test_what_is_there_is_known_without_asking_anybody(  # type: ignore[no
 
 
 def test_failures_have_their_kinds() -> None:
-    kinds = {
-        "the package index cannot be reached: dns error": "network",
-        "not all packages are in the cache: x": "network",
-        "the disk is full: x": "disk",
-        "building the environment took longer than 900 s and was stopped": "timeout",
-        "a kernel cannot start from these packages: x": "import_error",
-        "the environment could not be built: x": "setup_failed",
-    }
-    assert {message: kind_of(InstallError(message)) for message in kinds} == kinds
-    assert kind_of(SolveError("the packages cannot be resolved: x")) == "invalid_package"
-    assert kind_of(KernelStartError("A kernel's modules cannot be imported: x")) == "import_error"
+    assert [kind_of(error) for error in (
+        classify("error: Failed to fetch: dns error"),
+        classify("Network was disabled"),
+        classify("No space left on device"),
+        classify("No solution found when resolving dependencies"),
+        classify("the build backend said something else"),
+        InstallError("a kernel cannot start", kind="import_error"),
+        KernelStartError("no ipykernel", imports_fail=True),
+        KernelStartError("it does not answer"),
+        CacheUnusable("the disk is full"),
+    )] == [
+        "network", "network", "disk", "invalid_package", "setup_failed",
+        "import_error", "import_error", "setup_failed", "disk",
+    ]  # fmt: skip
 
 
 def test_the_package_that_is_named_first_is_to_blame_and_none_for_a_network() -> None:
@@ -145,7 +149,8 @@ def test_the_package_that_is_named_first_is_to_blame_and_none_for_a_network() ->
 
     assert blamed(SolveError(f"the packages cannot be resolved: {said}"), packages) == "Scikit_Learn>=99"
     assert blamed(SolveError("the packages cannot be resolved: Because numpy-stubs is not there"), packages) is None
-    assert blamed(InstallError("the package index cannot be reached: <package index>/numpy"), packages) is None
+    away = InstallError("the package index cannot be reached: <package index>/numpy", kind="network")
+    assert blamed(away, packages) is None
 
 
 def test_a_network_is_tried_again_sooner() -> None:
