@@ -115,6 +115,15 @@ def test_papermill_by_our_engine(shared_daemon: Daemon, tmp_path: Path):
     assert printed(tmp_path / "out.ipynb") == [f"{shared_daemon.process.pid}\n"]
 
 
+def test_the_example_with_parameters(shared_daemon: Daemon, tmp_path: Path):
+    example = Path(__file__).parents[2] / "notebooks" / "parameters.ipynb"
+
+    tool("papermill", "--engine", "runtimed", example, tmp_path / "out.ipynb", "-p", "alpha", "0.6")
+
+    executed = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].text == "alpha 0.6: 3.739\n"
+
+
 def test_what_papermill_runs_shows_in_the_notebook_that_it_shares(tmp_path: Path):
     path = notebook(tmp_path / "a.ipynb", "print('from papermill')")
     with Session("shared") as session:
