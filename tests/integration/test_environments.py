@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from runtimed import Session
-from runtimed.errors import EnvError, InvalidRequest, NeedsApproval
-from serving import Daemon, runt
+from runtimed.errors import EnvError, InvalidRequest, NeedsApproval, NoKernel
+from serving import Daemon, runt, until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -137,6 +139,40 @@ def test_a_project_that_changed_after_its_approval_is_asked_for_again(served: Da
 
     with Session(str(path)) as session, pytest.raises(NeedsApproval, match="pluggy"):
         session.start_kernel()
+
+
+HANGS = """
+import os, pathlib, signal
+def build_wheel(*_):
+    pathlib.Path("builder").write_text(str(os.getpid()))
+    signal.pause()
+"""
+
+
+def test_a_package_that_hangs_while_it_builds_is_let_go_of_on_a_word(served: Daemon, tmp_path: Path) -> None:
+    depends = PYPROJECT.replace("iniconfig", "hangs") + "[tool.uv.sources]\nhangs = { path = 'hangs' }\n"
+    (tmp_path / "pyproject.toml").write_text(depends)
+    (tmp_path / "hangs").mkdir()
+    (tmp_path / "hangs" / "backend.py").write_text(HANGS)
+    (tmp_path / "hangs" / "pyproject.toml").write_text(
+        PYPROJECT.replace("mine", "hangs").replace("'iniconfig'", "")
+        + "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n"
+    )
+    path = notebook(tmp_path / "mine.ipynb")
+    assert runt("trust", "approve", str(path)).returncode == 0
+
+    with Session(str(path)) as session, Session(str(path)) as other, ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(session.start_kernel)
+        told = until(lambda: list(tmp_path.glob("**/builder")))[0]
+        builder = psutil.Process(int(until(told.read_text)))
+        until(lambda: "hangs" in str(other.kernel_status().get("progress")))
+
+        other.shutdown_kernel()
+
+        with pytest.raises(NoKernel, match="shut down while it started"):
+            waiting.result(30)
+        until(lambda: not builder.is_running())
+        assert other.start_kernel(env_source="prewarmed").env_source == "uv:prewarmed"
 
 
 def test_malformed_metadata_and_projects_say_what_is_wrong(served: Daemon, tmp_path: Path) -> None:

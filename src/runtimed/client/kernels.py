@@ -118,9 +118,11 @@ def describe(runtime: RuntimeDoc) -> dict[str, Any]:
 
 
 def _explained(runtime: RuntimeDoc) -> dict[str, Any]:
-    """Why this environment; and where a launch came to nothing, why that."""
+    """Why this environment, and how far it is; where a launch came to nothing, why that."""
     kernel, decision = runtime.kernel(), runtime.env_decision()
     told: dict[str, Any] = {"environment": decision} if decision else {}
+    if runtime.lifecycle != "Running" and (progress := runtime.env_progress()):
+        told["progress"] = progress
     if details := kernel.get("error_details"):
         told["error"] = details
     return told

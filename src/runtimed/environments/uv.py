@@ -183,33 +183,39 @@ async def run(argv: list[str], *, env: dict[str, str], cwd: Path, stdin: str = "
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdin and process.stdout and process.stderr
+    said: deque[str] = deque(maxlen=TAIL)
     try:
         async with asyncio.timeout(TIMEOUT):
             process.stdin.write(stdin.encode())
             process.stdin.close()
             async with asyncio.TaskGroup() as group:
                 output = group.create_task(process.stdout.read())
-                said = group.create_task(_read_lines(process.stderr, told))
+                group.create_task(_read_lines(process.stderr, said, told))
             code = await process.wait()
     except TimeoutError as exc:
-        raise InstallError(
-            f"building the environment took longer than {TIMEOUT:.0f} s and was stopped", kind="timeout"
-        ) from exc
+        raise _took_too_long(said) from exc
     finally:
         await _end(process)
     if code != 0:
-        raise classify("\n".join(said.result()) or f"exit code {code}")
+        raise classify("\n".join(said) or f"exit code {code}")
     return output.result().decode()
 
 
-async def _read_lines(stream: asyncio.StreamReader, told: Told | None) -> deque[str]:
-    tail: deque[str] = deque(maxlen=TAIL)
+def _took_too_long(said: deque[str]) -> InstallError:
+    last = f"; the last it said was: {withhold(said[-1].strip())}" if said else ""
+    return InstallError(
+        f"building the environment took longer than {TIMEOUT:.0f} s and was stopped{last}",
+        hint="try it once by hand, or leave out the package that takes so long",
+        kind="timeout",
+    )
+
+
+async def _read_lines(stream: asyncio.StreamReader, said: deque[str], told: Told | None) -> None:
     async for raw in stream:
         line = raw.decode(errors="replace").rstrip()
-        tail.append(line)
+        said.append(line)
         if told:
             told(line)
-    return tail
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -75,6 +75,17 @@ time.sleep(1000)
     assert not alive, gone
 
 
+@pytest.mark.anyio
+async def test_what_takes_too_long_is_ended_and_its_last_words_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtimed.environments.uv.TIMEOUT", 2.0)
+    hangs = ["sh", "-c", "echo '   Building slow-package @ file:///p' >&2; exec sleep 99"]
+
+    with pytest.raises(InstallError, match=r"longer than 2 s.*Building slow-package") as raised:
+        await run(hangs, env=dict(os.environ), cwd=Path("/"))
+
+    assert raised.value.kind == "timeout"
+
+
 @pytest.mark.parametrize(
     ("said", "error", "means"),
     [
