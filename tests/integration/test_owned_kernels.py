@@ -19,8 +19,9 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 
+from runtimed import Session
 from runtimed.client.lease import LeaseSocket
-from runtimed.errors import NotAvailable
+from runtimed.errors import NotAvailable, RuntimedError
 from runtimed.jupyter.provisioner import RuntimedProvisioner
 from runtimed.wire import leases, pool
 from runtimed.wire.frames import encode_untyped
@@ -211,3 +212,69 @@ def test_the_number_of_a_signal_arrives(daemon: Daemon):
     assert lease.wait(30, lambda: bool(told))
     assert told == [leases.Ended(returncode=-signal.SIGUSR1)]
     lease.close()
+
+
+# ------------------------------------------------------------------ its own notebook
+
+
+def own_notebook(daemon: Daemon) -> str:
+    """The id of the one room there is."""
+    (notebook_id,) = until(daemon.rooms)
+    return notebook_id
+
+
+def test_what_the_owner_executes_shows_in_a_notebook_that_others_can_join(daemon: Daemon, manager: Managers):
+    with running(manager()) as client:
+        assert daemon.rooms() == {}  # nothing was executed: nothing is made
+        client.execute("print('hello'); 6 * 7", reply=True, timeout=30)
+        client.execute("silent = 1", silent=True, reply=True, timeout=30)
+        client.execute("1/0", reply=True, timeout=30)
+        with Session(own_notebook(daemon), socket_path=daemon.socket) as session:
+            until(
+                lambda: [(cell.execution_count, bool(cell.outputs)) for cell in session.get_cells()] == [(1, 1), (2, 1)]
+            )
+            first, second = session.get_cells()
+            assert [output.output_type for output in first.outputs] == ["stream", "execute_result"]
+            assert second.outputs[0].ename == "ZeroDivisionError"
+            assert first.metadata["runtimed"]["origin"]
+
+            client.execute("print('live')\ninput_free = 1", reply=True, timeout=30)
+            until(lambda: "live\n" in [output.text for output in session.get_cells()[-1].outputs])
+
+            with pytest.raises(RuntimedError, match="which alone executes there"):
+                session.run("not_mine = 1")
+            assert said(client, "'not_mine' in globals()") == "False"
+
+
+def test_a_cell_that_runs_when_its_owner_ends_the_kernel_says_so(daemon: Daemon, manager: Managers):
+    with running(manager()) as client:
+        client.execute("print('begun'); import time; time.sleep(60)")
+        session = Session(own_notebook(daemon), socket_path=daemon.socket)
+        until(lambda: [output.text for cell in session.get_cells() for output in cell.outputs] == ["begun\n"])
+    with session:
+        until(lambda: session.get_cells()[0].outputs[-1].ename == "KernelDied")
+        until(lambda: not daemon.rooms()[session.notebook_id]["has_kernel"])
+
+
+def test_a_kernel_that_is_restarted_goes_on_in_its_notebook(daemon: Daemon, manager: Managers):
+    km = manager()
+    with running(km) as client:
+        client.execute("before = 1", reply=True, timeout=30)
+        notebook_id = own_notebook(daemon)
+        km.restart_kernel(now=True)
+        client.wait_for_ready(timeout=60)
+        client.execute("after = 1", reply=True, timeout=30)
+        with Session(notebook_id, socket_path=daemon.socket) as session:
+            until(lambda: [cell.source for cell in session.get_cells()] == ["before = 1", "after = 1"])
+
+
+def test_record_off_makes_no_notebook(daemon: Daemon, manager: Managers):
+    km = manager()
+    km._kernel_spec.metadata = {
+        "kernel_provisioner": {"provisioner_name": "runtimed-provisioner", "config": {"record": "off"}}
+    }
+    with running(km) as off, running(manager()) as on:
+        off.execute("off = 1", reply=True, timeout=30)
+        on.execute("on = 1", reply=True, timeout=30)
+        with Session(own_notebook(daemon), socket_path=daemon.socket) as session:
+            assert [cell.source for cell in session.get_cells()] == ["on = 1"]

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TICK = 5.0  # seconds: presence is pruned, overdue requests are answered, idle peers are found
+PASSING_S = 30.0  # seconds after its kernel's end that a room is kept which showed it and which nobody joined
 IDLE_MAX = 300.0  # seconds without a sign of life after which a peer is dropped (PROTOCOL §4)
 
 
@@ -58,11 +59,19 @@ class RoomHost:
         self._tick: asyncio.TimerHandle | None = None
         self._compacting: dict[str, asyncio.Task[None]] = {}
         self._beside: str | None = None  # a file in whose folder the kernel works, though it is not the room's
+        self._shown_for: set[str] = set()  # leases of kernels that are watched here
+        self._passing = False  # made for one of those, and nobody has ever joined: not kept
         self._leaving = False  # nobody is let in any more
         self._closed = False  # nothing happens here any more
         self.room = Room(folder.load(services.pool), new_id=new_id, path=folder.record.path)
         self.runner = KernelRunner(services, folder.path, self._kernel_told, self.where)
-        self.tenancy = Tenancy(self.runner, self.tell, services.settings.lease_dir, self._expire_or_stay)
+        self.tenancy = Tenancy(
+            self.runner,
+            self.tell,
+            services.settings.lease_dir,
+            self._expire_or_stay,
+            lambda: self.room.executions.free,
+        )
         self.saver = Saver(self, paths)
         self.pace = Pace(lambda: self.room, self._flushed)
         self._perform(self.room.wake())
@@ -151,6 +160,7 @@ class RoomHost:
             connection.close()
             return
         self._connections[peer_id] = connection
+        self._passing = False
         self._expire_or_stay()
         self.handle(events.PeerJoined(peer_id, actor_label))
 
@@ -164,21 +174,31 @@ class RoomHost:
 
     @property
     def _is_used(self) -> bool:
-        return bool(self._connections) or self.tenancy.held
+        return bool(self._connections) or self.tenancy.held or bool(self._shown_for)
+
+    def show_for(self, lease_id: str) -> None:
+        """Stay while this lease shows a kernel here."""
+        self._passing = not self.had_peers and self.folder.is_new
+        self._shown_for.add(lease_id)
+        self._expire_or_stay()
+
+    def show_no_more_for(self, lease_id: str) -> None:
+        self._shown_for.discard(lease_id)
+        self._expire_or_stay()
 
     def _expire_or_stay(self) -> None:
         """Somebody came or went."""
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None
-        if self._is_used:
-            self.had_peers = True
-        elif not self._leaving:
+        self.had_peers |= bool(self._connections) or self.tenancy.held
+        if not self._is_used and not self._leaving:
             self._expire_later()
 
     def _expire_later(self) -> None:
         """Nobody is here: the kernel ends and the room leaves memory if that stays so (DESIGN §5.8)."""
-        self._expiry = self._loop.call_later(self.services.settings.keep_alive_secs, self._expired)
+        seconds = self.services.settings.keep_alive_secs
+        self._expiry = self._loop.call_later(min(seconds, PASSING_S) if self._passing else seconds, self._expired)
 
     def _expired(self) -> None:
         if self._is_used:
@@ -206,6 +226,8 @@ class RoomHost:
             await self._wind_up()
         finally:
             self._closed = True
+            if self._passing:
+                await asyncio.to_thread(self.folder.remove)
             self.folder.close()
 
     async def _wind_up(self) -> None:

@@ -14,6 +14,7 @@ import msgspec
 from runtimed.daemon.descriptors import first_frame
 from runtimed.daemon.peer import Receiver
 from runtimed.daemon.services import new_id, principal
+from runtimed.daemon.watching import Watcher
 from runtimed.errors import KernelStartError, RemoteProtocolError, RuntimedError
 from runtimed.kernels.owned import OwnedSpec, start
 from runtimed.paths import notebook_id_of
@@ -73,6 +74,7 @@ class Leases:
             case wire.Spawn():
                 lease = OwnedLease(connection, asked)
                 await lease.begin(fds, self._services.settings.lease_dir)
+                lease.watch(self._services, self._rooms)
             case wire.Join():
                 lease = SharedLease(connection, self._services, await self._room(asked))
                 await lease.begin(asked)
@@ -131,6 +133,7 @@ class OwnedLease:
         self._connection = connection
         self._asked = asked
         self._owned: Owned | None = None
+        self._watcher: Watcher | None = None
         self._released = False
         self.on_lost: Callable[[], None] = lambda: None
 
@@ -157,6 +160,18 @@ class OwnedLease:
         log.info("kernel %d started for a lease", self._owned.pid)
         _say(self._connection, wire.Spawned(pid=self._owned.pid))
 
+    def watch(self, services: Services, rooms: Rooms) -> None:
+        """Have a room show what is executed there, if its holder wants that."""
+        if self._asked.watch is None or self._owned is None:
+            return
+        try:
+            self._watcher = Watcher(services, rooms, self._asked.watch, Path(self._asked.cwd))
+        except (KeyError, RuntimedError) as error:  # the holder's kernel is none the worse for it
+            log.warning("what %s executes cannot be recorded: %r", self._asked.watch.origin, error)
+            return
+        if self._owned.ended:
+            self._watcher.ended()
+
     async def end(self) -> None:
         """The process is gone when this returns, and what its holder has left of files."""
         if self._owned is not None:
@@ -182,6 +197,8 @@ class OwnedLease:
         self.on_lost()
 
     def _ended(self, returncode: int) -> None:
+        if self._watcher is not None:
+            self._watcher.ended()
         _say(self._connection, wire.Ended(returncode=returncode))
 
     def _signal(self, owned: Owned, number: int) -> None:

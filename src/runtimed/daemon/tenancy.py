@@ -57,13 +57,16 @@ class Tenancy:
         tell: Callable[[events.Event], None],
         folder: Path,
         changed: Callable[[], None],
+        is_free: Callable[[], bool],
     ) -> None:
+        """``is_free``: whether an execution that comes now runs at once."""
         self.generation = 0
         self.alive = False
         self._runner = runner
         self._tell = tell
         self._folder = folder
         self._changed = changed
+        self._is_free = is_free
         self._tenants: dict[str, Tenant] = {}
         self._holders: dict[str, Holder] = {}
         self._debugger: Tenant | None = None
@@ -231,15 +234,17 @@ class Tenancy:
             log.warning("a request that came twice was left out")
             return
         cell_id, beside = request.metadata().get("cellId"), request.subshell_id is not None
-        if beside:  # the queue of a subshell is the kernel's
-            if self._runner.kernel is None:
-                self._answer_late(tenant, [request], NO_KERNEL)
-                return
+        if beside and self._runner.kernel is None:
+            self._answer_late(tenant, [request], NO_KERNEL)
+            return
+        if not beside and content.get("stop_on_error", True):
+            # The queue is ours, and so is what an error means for it; that of a subshell is the kernel's.
+            request = request.with_content({**content, "stop_on_error": False})
+        begun = not beside and self._is_free()
+        if beside or begun:  # before the room writes a word: whoever executes waits for the kernel alone
             tenant.asked(request)
             self._runner.execute_for(execution_id, request.msg_id, request.raw)
         else:
-            if content.get("stop_on_error", True):  # the queue is ours, and so is what an error means for it
-                request = request.with_content({**content, "stop_on_error": False})
             tenant.wait(execution_id, request)
         self._tell(
             events.LeaseAsked(
@@ -252,6 +257,7 @@ class Tenancy:
                 silent=bool(content.get("silent")),
                 store_history=bool(content.get("store_history", True)),
                 stop_on_error=bool(content.get("stop_on_error", True)),
+                begun=begun,
                 beside=beside,
             )
         )

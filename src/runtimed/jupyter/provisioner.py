@@ -18,14 +18,17 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import Bool, Enum, Unicode
 
-from runtimed.jupyter.leased import LeasedKernel, runs_notebooks
+from runtimed.jupyter.leased import LeasedKernel, origin, runs_notebooks
 from runtimed.jupyter.relayed import own_command
 from runtimed.jupyter.remote import RemotePopen
+from runtimed.jupyter.watched import watch_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jupyter_client.connect import KernelConnectionInfo
+
+    from runtimed.wire.leases import Watch
 
 __all__ = ["NOTEBOOK_VARIABLE", "RuntimedProvisioner"]
 
@@ -95,7 +98,23 @@ class RuntimedProvisioner(LocalProvisioner):
         return self._share(options) if self.notebook else self._own(cmd, options)
 
     def _own(self, cmd: list[str], options: dict[str, Any]) -> RemotePopen:
-        return RemotePopen(own_command(cmd), files=self._files(), **LocalProvisioner._scrub_kwargs(options))
+        given = LocalProvisioner._scrub_kwargs(options)
+        return RemotePopen(own_command(cmd), files=self._files(), watch=self._watch(), **given)
+
+    def _watch(self) -> Watch | None:
+        """Where the daemon hears what is executed, to show it in a notebook of the kernel's own."""
+        spec, manager = self.kernel_spec, self.parent
+        if manager is None or self.record == "off":
+            return None
+        return watch_of(
+            self.connection_info,
+            origin=origin(),
+            kernel_id=str(self.kernel_id),
+            record=cast("Any", self.record),
+            kernel_name=manager.kernel_name,
+            display_name=spec.display_name,
+            language=spec.language,
+        )
 
     def _share(self, options: dict[str, Any]) -> LeasedKernel:
         if self._leased is None or self._leased.lost:

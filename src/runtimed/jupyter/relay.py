@@ -25,6 +25,7 @@ from runtimed.errors import RuntimedError
 from runtimed.jupyter.leased import LeasedKernel
 from runtimed.jupyter.relayed import MODULE
 from runtimed.jupyter.remote import RemotePopen
+from runtimed.jupyter.watched import watch_of
 from runtimed.kernels.messages import DELIMITER, Codec
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: the kernel's own, or 1 with a line on stderr."""
     options, command = _options(sys.argv[1:] if argv is None else argv)
     try:
-        return _own(command) if command else _share(options)
+        return _own(options, command) if command else _share(options)
     except RuntimedError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
@@ -60,8 +61,10 @@ def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 # ------------------------------------------------------------------ a kernel of our own
 
 
-def _own(command: list[str]) -> int:
-    kernel = RemotePopen(command)
+def _own(options: argparse.Namespace, command: list[str]) -> int:
+    info = json.loads(options.connection_file.read_text())
+    watch = watch_of(info, origin="jupyter", kernel_id=str(uuid.uuid5(uuid.NAMESPACE_OID, str(info.get("key")))))
+    kernel = RemotePopen(command, watch=watch)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: kernel.send_signal(number))
     code = kernel.wait()

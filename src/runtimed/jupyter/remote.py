@@ -47,6 +47,7 @@ class RemotePopen:
         cwd: str | os.PathLike[str] | None = None,
         umask: int = -1,
         files: Sequence[str] = (),
+        watch: wire.Watch | None = None,
         **options: Any,
     ) -> None:
         self.args = list(argv)
@@ -64,6 +65,7 @@ class RemotePopen:
                 umask=_own_umask() if umask < 0 else umask,
                 streams=tuple(streams.theirs),
                 files=tuple(os.path.abspath(file) for file in files),
+                watch=watch,
             )
             self._lease, spawned = _taken(asked, list(streams.theirs.values()))
             for name, ours in streams.keep().items():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import zmq
 
-from runtimed.errors import KernelDied, RemoteProtocolError
+from runtimed.errors import KernelDied, KernelError, RemoteProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +25,7 @@ __all__ = ["Channels", "Endpoint"]
 
 log = logging.getLogger(__name__)
 
+ASKED = ("shell", "control", "stdin")
 BATCH_MAX = 256  # messages, and
 SLICE_S = 0.010  # seconds: then others of the loop have their turn
 RETRY_MS = 5  # libzmq's own default is 100, which every start would pay
@@ -64,7 +65,15 @@ class Endpoint(NamedTuple):
 class Channels:
     """Connected at once; libzmq retries until the kernel has bound, and keeps what is sent until then."""
 
-    def __init__(self, endpoint: Endpoint, codec: Codec, on_batch: Callable[[list[KernelMessage]], None]) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        codec: Codec,
+        on_batch: Callable[[list[KernelMessage]], None],
+        *,
+        only_listen: bool = False,
+    ) -> None:
+        """``only_listen``: to what is said on iopub; nothing can be sent."""
         self._codec = codec
         self._on_batch = on_batch
         self._loop = asyncio.get_running_loop()
@@ -72,16 +81,10 @@ class Channels:
         self._identity = uuid.uuid4().hex.encode()
         self._iopub = self._connect(zmq.SUB, endpoint.address(endpoint.iopub))
         self._iopub.subscribe(b"")
-        self._shell = self._connect(zmq.DEALER, endpoint.address(endpoint.shell))
-        self._control = self._connect(zmq.DEALER, endpoint.address(endpoint.control))
-        self._stdin = self._connect(zmq.DEALER, endpoint.address(endpoint.stdin))
+        asked = {} if only_listen else {name: getattr(endpoint, name) for name in ASKED}
+        self._asked = {name: self._connect(zmq.DEALER, endpoint.address(port)) for name, port in asked.items()}
         # iopub first: what a cell put out stands before its reply in the batch.
-        self._sockets = (
-            ("iopub", self._iopub),
-            ("shell", self._shell),
-            ("control", self._control),
-            ("stdin", self._stdin),
-        )
+        self._sockets = (("iopub", self._iopub), *self._asked.items())
         self._monitor = self._iopub.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self._at_end = False
         self._then: Callable[[], None] | None = None
@@ -97,8 +100,7 @@ class Channels:
     def send(self, channel: str, frames: list[bytes]) -> None:
         if self.closed:
             raise KernelDied("The kernel has ended", hint="start it again")
-        socket = {"shell": self._shell, "control": self._control, "stdin": self._stdin}[channel]
-        socket.send_multipart(frames, zmq.NOBLOCK)
+        self._asked[channel].send_multipart(frames, zmq.NOBLOCK)
         self._soon()
 
     def finish(self, then: Callable[[], None]) -> None:
@@ -134,7 +136,11 @@ class Channels:
         socket.reconnect_ivl = RETRY_MS
         if kind == zmq.DEALER:
             socket.routing_id = self._identity  # a kernel asks for input where the request came from
-        socket.connect(address)
+        try:
+            socket.connect(address)
+        except zmq.ZMQError as error:
+            socket.close()
+            raise KernelError(f"No kernel can be at {address!r}: {error}") from error
         return socket
 
     def _soon(self) -> None:

@@ -60,7 +60,7 @@ class ClientRequest(NamedTuple):
         return _mapping(self.raw[3])
 
     def with_content(self, content: Mapping[str, Any]) -> ClientRequest:
-        raw = (*self.raw[:3], json.dumps(content).encode(), *self.raw[4:])
+        raw = (*self.raw[:3], _encode(content), *self.raw[4:])
         return self._replace(raw=raw)
 
 
@@ -72,6 +72,8 @@ class _Header(msgspec.Struct):
 
 
 _header = msgspec.json.Decoder(_Header)
+_object = msgspec.json.Decoder(dict[str, Any])
+_encode = msgspec.json.Encoder().encode
 
 
 class ClientEndpoint:
@@ -237,6 +239,10 @@ class ClientEndpoint:
 
 
 def _mapping(raw: bytes) -> dict[str, Any]:
+    try:
+        return _object.decode(raw)
+    except ValueError:
+        pass  # clients may say NaN, or bytes that are no UTF-8
     try:
         value = json.loads(raw.decode("utf-8", "replace"))
     except ValueError:

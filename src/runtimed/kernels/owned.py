@@ -49,6 +49,10 @@ class Owned:
         self._popen = popen
         Child(popen).watch(self._has_ended)
 
+    @property
+    def ended(self) -> bool:
+        return self._ended.is_set()
+
     def signal(self, number: int) -> None:
         """To the process and what it started; one that has ended is no error."""
         if not self._ended.is_set():

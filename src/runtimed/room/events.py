@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from runtimed.errors import RuntimedError
     from runtimed.ipynb.load import LoadStep
     from runtimed.outputs.reducer import OutputOp
-    from runtimed.room.queue import Execution
     from runtimed.wire.changes import ChangeHeader
     from runtimed.wire.requests import RequestEnvelope, Response
 
@@ -280,17 +279,8 @@ class LeaseAsked:
     silent: bool
     store_history: bool
     stop_on_error: bool
-    beside: bool = False  # on a subshell: it runs already, and waits for no turn
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseTaken:
-    """What was asked for is queued, and with the kernel if it is its turn: now it is to show."""
-
-    asked: LeaseAsked
-    execution: Execution
-    new_cell: bool = False  # its cell is yet to be made,
-    behind: str | None = None  # there, or at the end
+    begun: bool = False  # the kernel was free, and has it
+    beside: bool = False  # on a subshell, or in a kernel that is watched: it runs already, and waits for no turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +288,25 @@ class LeaseInterrupted:
     """This client wants an interrupt."""
 
     lease_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class KernelWatched:
+    """A kernel runs that its owner alone executes in, and this room shows what it does."""
+
+    lease_id: str
+    owner: str
+    kernel_name: str
+    display_name: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class KernelUnwatched:
+    """It has ended."""
+
+    lease_id: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,8 +367,9 @@ Event = (
     | LeaseOpened
     | LeaseClosed
     | LeaseAsked
-    | LeaseTaken
     | LeaseInterrupted
+    | KernelWatched
+    | KernelUnwatched
     | RestartAsked
     | KernelWanted
     | Ticked

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from runtimed.errors import NeedsApproval, NoKernel
+from runtimed.errors import InvalidRequest, NeedsApproval, NoKernel
 from runtimed.room import events
 from runtimed.room.effects import Effect, ExecuteOnKernel, InterruptKernel, RefuseLeased, ShutdownKernel, Touched
 from runtimed.room.needs import Needs
@@ -24,7 +24,7 @@ Answer = Callable[[Address, wire.Response], None]
 class Executions:
     """The kernel of one room and everything that is asked of it.
 
-    ``kernel`` is none, launching, running or stopping.
+    ``kernel`` is none, launching, running or stopping; or watched: somebody else's, who alone executes there.
     """
 
     def __init__(self, documents: Documents, *, answer: Answer, new_id: Callable[[], str]) -> None:
@@ -39,6 +39,7 @@ class Executions:
         self._counts: dict[str, int] = {}  # the numbers that those that run have told
         self._interrupt_due = False
         self._behind_interrupt: frozenset[str] | None = None  # what waited when the running execution was interrupted
+        self._watched: events.KernelWatched | None = None
         self.kernel = "none"
         self.kernel_type = ""
         self.env_source = ""
@@ -47,7 +48,7 @@ class Executions:
     @property
     def status(self) -> str:
         """The kernel's state in nteract's words: not_started, starting, idle, busy or shutdown."""
-        if self.kernel == "running":
+        if self.kernel in ("running", "watched"):
             return "busy" if self._queue.busy else "idle"
         return {"none": "not_started", "launching": "starting", "stopping": "shutdown"}[self.kernel]
 
@@ -60,7 +61,7 @@ class Executions:
 
     @property
     def has_kernel(self) -> bool:
-        """Now or soon."""
+        """Now or soon, for whoever asks."""
         return self.kernel in ("launching", "running")
 
     @property
@@ -72,8 +73,7 @@ class Executions:
 
     def submitter(self, execution_id: str) -> str | None:
         """Who asked for this execution, if it runs."""
-        execution = self._queue.under_way(execution_id)
-        return execution.submitted_by if execution is not None else None
+        return execution.submitted_by if (execution := self._queue.under_way(execution_id)) is not None else None
 
     def wake(self) -> None:
         """A new load of the documents: executions that nobody runs any more are ended, and so is their kernel."""
@@ -96,7 +96,7 @@ class Executions:
     def inherit(self, before: Executions) -> None:
         """Go on with the kernel and the queue of a room whose documents had to be loaded anew."""
         self._queue, self.kernel = before._queue, before.kernel
-        self.kernel_type, self.env_source = before.kernel_type, before.env_source
+        self.kernel_type, self.env_source, self._watched = before.kernel_type, before.env_source, before._watched
         self._counts, self._interrupt_due = before._counts, before._interrupt_due
         self._behind_interrupt = before._behind_interrupt
         self.needs.inherit(before.needs)
@@ -122,6 +122,7 @@ class Executions:
 
         ``beside``: the file whose folder the kernel works in, for a room that has none of its own.
         """
+        self.refuse_if_watched()
         if self.kernel == "running":
             if address:
                 self._answer(address, self._launched(already=True))
@@ -138,6 +139,32 @@ class Executions:
         # If the last kernel is still stopping, the host starts this one behind it.
         return [replace(launch, beside=beside)]
 
+    def watch(self, event: events.KernelWatched) -> list[Effect]:
+        """Show a kernel that is not ours, in place of another such, unless there is one of ours."""
+        if self.kernel not in ("none", "watched"):
+            return []
+        effects = self._abandon("another kernel is shown", died=True) if self._watched is not None else []
+        self.kernel, self.kernel_type, self._watched = "watched", event.language, event
+        self.env_source = f"kernelspec:{event.kernel_name}"
+        self._record.runs(event.kernel_name, event.language, self.env_source)
+        self._record.kernelspec(event.kernel_name, event.display_name, {"name": event.language})
+        return effects
+
+    def unwatch(self, event: events.KernelUnwatched) -> list[Effect]:
+        if self._watched is None or self._watched.lease_id != event.lease_id:
+            return []
+        self.kernel, self._watched = "none", None
+        self._record.kernel(lifecycle="Shutdown", activity="")
+        return self._abandon(event.reason, died=True)
+
+    def refuse_if_watched(self) -> None:
+        """Raise InvalidRequest if the kernel is its owner's alone."""
+        if self._watched is not None:
+            raise InvalidRequest(
+                f"This notebook shows the kernel of {self._watched.owner}, which alone executes there",
+                hint="execute in a notebook of your own, or start the tool with that notebook's name",
+            )
+
     def decided(self, event: events.KernelDecided) -> None:
         self._record.decided(event.source, event.why, event.looked_at)
 
@@ -149,15 +176,8 @@ class Executions:
         if self.kernel != "launching":  # it was shut down meanwhile
             return []
         self.kernel, self.kernel_type, self.env_source = "running", event.kernel_type, event.env_source
-        self._record.kernel(
-            lifecycle="Running",
-            activity="Idle",
-            name=event.kernel_name,
-            language=str(event.language_info.get("name", event.kernel_type)),
-            env_source=event.env_source,
-            error_reason="",
-            error_details="",
-        )
+        language = str(event.language_info.get("name", event.kernel_type))
+        self._record.runs(event.kernel_name, language, event.env_source)
         self._record.packages(event.packages)
         self._record.kernelspec(event.kernel_name, event.display_name, event.language_info)
         self._record.trust("trusted" if event.packages else "no_dependencies")
@@ -206,7 +226,7 @@ class Executions:
         return [*effects, *self.launch(None, self.kernel_type, self.env_source)] if event.again else effects
 
     def shutdown(self, address: Address | None) -> list[Effect]:
-        if self.kernel in ("none", "stopping"):
+        if self.kernel in ("none", "stopping", "watched"):
             if address:
                 self._answer(address, wire.NoKernel())
             return []
@@ -273,6 +293,16 @@ class Executions:
         for execution in executions:
             self._queue.add(execution)
         return self._start_next(fresh={e.execution_id for e in executions})
+
+    @property
+    def free(self) -> bool:
+        """What comes now runs at once."""
+        return self.kernel == "running" and self._queue.empty
+
+    def begin(self, execution: Execution) -> None:
+        """The kernel, which was free, has it already: to be shown like the others."""
+        self._queue.add(execution)
+        self._queue.start_next()
 
     def run_beside(self, execution: Execution) -> None:
         """It runs already, without a turn: to be shown like the others."""
@@ -355,7 +385,7 @@ class Executions:
 
     def _queue_state(self) -> QueueState:
         running = self._queue.running
-        activity = ("Busy" if self._queue.busy else "Idle") if self.kernel == "running" else None
+        activity = ("Busy" if self._queue.busy else "Idle") if self.kernel in ("running", "watched") else None
         shown = [execution.execution_id for execution in self._queue if execution.recorded]
         executing = shown.pop(0) if running is not None and running.recorded else None
         return QueueState(executing, shown, activity)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runtimed.room import events, recording
-from runtimed.room.effects import Effect, RefuseLeased, Then, Touched
+from runtimed.room import recording
+from runtimed.room.effects import Effect, RefuseLeased, Touched
 from runtimed.room.queue import Execution
 
 if TYPE_CHECKING:
     from runtimed.docs.crdt import Transaction
+    from runtimed.room import events
     from runtimed.room.documents import Documents
     from runtimed.room.executions import Executions
 
@@ -36,16 +37,13 @@ class Leases:
         self._leases.pop(event.lease_id, None)
 
     def asked(self, event: events.LeaseAsked) -> list[Effect]:
-        """Queue an execution; one that is known already is not asked for twice.
-
-        The kernel has it before anything is written: whoever executes waits for the kernel, and for nothing else.
-        """
+        """Queue an execution, or take note of one that runs; one that is known is not asked for twice."""
         lease = self._leases.get(event.lease_id)
         if lease is None:
             return []
-        if not self._executions.has_kernel:
+        if not event.beside and not self._executions.has_kernel:
             return [RefuseLeased(event.execution_id, "no_kernel")]
-        if self._executions.full and not event.beside:
+        if not event.beside and self._executions.full:
             return [RefuseLeased(event.execution_id, "full")]
         if self._executions.knows(event.execution_id):
             return [RefuseLeased(event.execution_id)]
@@ -59,22 +57,19 @@ class Leases:
             stop_on_error=event.stop_on_error,
             recorded=not isinstance(place, recording.Unrecorded),
         )
-        taken = events.LeaseTaken(event, execution)
-        if isinstance(place, recording.Appended):
-            taken = events.LeaseTaken(event, execution, new_cell=True, behind=place.after)
+        effects: list[Effect] = []
         if event.beside:
             self._executions.run_beside(execution)
-            return [Then(taken)]
-        return [*self._executions.take([execution]), Then(taken)]
-
-    def taken(self, event: events.LeaseTaken) -> list[Effect]:
-        """Record what is queued."""
-        self._executions.show([event.execution])
-        if not event.new_cell:
-            return []
-        self._append(event)
-        # The next cell stands behind this one, so this one has to be there.
-        return [*self._documents.commit(), Touched()]
+        elif event.begun:
+            self._executions.begin(execution)
+        else:
+            effects = self._executions.take([execution])
+        self._executions.show([execution])
+        if isinstance(place, recording.Appended):
+            self._append(place.after, event, execution)
+            # The next cell stands behind this one, so this one has to be there.
+            effects += [*self._documents.commit(), Touched()]
+        return effects
 
     def interrupted(self, event: events.LeaseInterrupted) -> list[Effect]:
         """Stop what is this client's; if nothing of it is here, it means whatever runs.
@@ -97,10 +92,10 @@ class Leases:
                 return ""
         return lease.last_cell
 
-    def _append(self, event: events.LeaseTaken) -> None:
-        notebook, asked, execution = self._documents.notebook, event.asked, event.execution
-        position = notebook.position_at(None if event.behind is None else notebook.index_of(event.behind) + 1)
-        metadata = {"runtimed": recording.origin_of(asked, self._leases[asked.lease_id])}
+    def _append(self, after: str | None, event: events.LeaseAsked, execution: Execution) -> None:
+        notebook = self._documents.notebook
+        position = notebook.position_at(None if after is None else notebook.index_of(after) + 1)
+        metadata = {"runtimed": recording.origin_of(event, self._leases[event.lease_id])}
 
         def write(tx: Transaction) -> None:
             notebook.add_cell(

@@ -43,6 +43,11 @@ class ExecutionQueue:
         return self.under_way(execution_id) is not None or execution_id in self._waiting
 
     @property
+    def empty(self) -> bool:
+        """Nothing runs in turn, and nothing waits."""
+        return self.running is None and not self._waiting
+
+    @property
     def busy(self) -> bool:
         return self.running is not None or bool(self._beside)
 

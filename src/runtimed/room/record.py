@@ -39,6 +39,17 @@ class Record:
         runtime = self._documents.runtime
         self._documents.in_runtime(lambda tx: runtime.set_kernel(tx, **fields))
 
+    def runs(self, name: str, language: str, env_source: str) -> None:
+        self.kernel(
+            lifecycle="Running",
+            activity="Idle",
+            name=name,
+            language=language,
+            env_source=env_source,
+            error_reason="",
+            error_details="",
+        )
+
     def kernelspec(self, name: str, display_name: str, language_info: Mapping[str, Any]) -> None:
         """The notebook says which language it is in, unless it says so already (Python goes without saying)."""
         notebook, language = self._documents.notebook, str(language_info.get("name") or "")

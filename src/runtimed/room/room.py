@@ -101,8 +101,6 @@ class Room:
                 self._presence(event)
             case events.LeaseAsked():
                 return self.leases.asked(event)
-            case events.LeaseTaken():
-                return self.leases.taken(event)
             case events.Unparked():
                 return self.requests.unpark()
             case events.Closing():
@@ -119,6 +117,12 @@ class Room:
                 self.leases.close(event)
             case events.LeaseInterrupted():
                 return self.leases.interrupted(event)
+            case events.KernelWatched():
+                self.peers.owe_everybody()
+                return self.executions.watch(event)
+            case events.KernelUnwatched():
+                self.peers.owe_everybody()
+                return self.executions.unwatch(event)
             case events.RestartAsked():
                 return self.executions.restart()
             case events.KernelWanted(kernel_type, env_source):

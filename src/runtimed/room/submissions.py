@@ -30,6 +30,7 @@ class Submissions:
         self, address: Address, submitted_by: str, cell_id: str, execution_id: str | None = None
     ) -> list[Effect]:
         """Queue one cell; its source is the document's, as it stands now."""
+        self._executions.refuse_if_watched()
         if not self._executions.has_kernel:
             self._answer(address, wire.NoKernel())
             return []
@@ -42,6 +43,7 @@ class Submissions:
 
     def execute_all(self, address: Address, submitted_by: str, given: dict[str, str] | None) -> list[Effect]:
         """Queue every code cell, in the order of the document."""
+        self._executions.refuse_if_watched()
         if not self._executions.has_kernel:
             self._answer(address, wire.NoKernel())
             return []

@@ -18,6 +18,21 @@ class _Asked(Message, frozen=True, kw_only=True, tag_field="type"):
     pass
 
 
+class Watch(Message, frozen=True, kw_only=True):
+    """What is executed in the process shows in a notebook of its own, which is found by ``name`` and can be joined.
+
+    The daemon listens on iopub; the sockets stay between the kernel and its owner.
+    """
+
+    name: str  # of the notebook; the same for a kernel that is restarted
+    connection: dict[str, str | int]  # what the connection file holds
+    origin: Label  # the program that owns it
+    record: Literal["cells", "log"] = "cells"
+    kernel_name: str = ""
+    display_name: str = ""
+    language: str = "python"
+
+
 class Spawn(_Asked, frozen=True, kw_only=True, tag="spawn"):
     """Start this process as the holder would, with a descriptor beside the frame for each name in ``streams``."""
 
@@ -27,6 +42,7 @@ class Spawn(_Asked, frozen=True, kw_only=True, tag="spawn"):
     umask: int | None = None
     streams: tuple[str, ...] = ()  # stdin, stdout, stderr; /dev/null where a name is missing
     files: tuple[str, ...] = ()  # removed when the lease is lost: connection file and sockets
+    watch: Watch | None = None
 
 
 class Join(_Asked, frozen=True, kw_only=True, tag="join"):

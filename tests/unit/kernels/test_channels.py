@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from runtimed.errors import KernelDied
+from runtimed.errors import KernelDied, KernelError
 from runtimed.kernels.channels import BATCH_MAX, Channels, Endpoint
 from runtimed.kernels.messages import Codec, KernelMessage
 
@@ -82,6 +82,25 @@ async def test_it_may_connect_before_the_kernel_has_bound(wire: Wire) -> None:
     assert CODEC.decode("shell", frames).msg_id == "q"
     await subscribed(wire)
     channels.close()
+
+
+async def test_who_only_listens_hears_and_has_no_place_to_ask(wire: Wire) -> None:
+    wire.bind()
+    heard = Heard()
+    channels = Channels(wire.endpoint, CODEC, heard.take, only_listen=True)
+    await subscribed(wire)
+    wire.publish("hello")
+    await heard.until(1)
+
+    assert heard.texts == ["hello"]
+    with pytest.raises(KeyError):
+        channels.send("shell", CODEC.encode("kernel_info_request", {}, msg_id="q"))
+    channels.close()
+
+
+async def test_an_address_that_is_none_is_an_error_in_words(tmp_path: Path) -> None:
+    with pytest.raises(KernelError, match="No kernel can be at"):
+        Channels(Endpoint("carrier-pigeon", "x", 1, 2, 3, 4, b"key"), CODEC, Heard().take, only_listen=True)
 
 
 async def test_nothing_is_lost_while_the_loop_is_away_and_batches_are_bounded(wire: Wire) -> None:

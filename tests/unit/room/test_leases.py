@@ -11,6 +11,7 @@ import pytest
 from runtimed.room import effects as do
 from runtimed.room import events
 from runtimed.room.recording import Appended, Lease, Logged, Shown, Unrecorded, where
+from runtimed.wire import requests as wire
 from unit.room.network import Network
 
 ids = itertools.count(1)
@@ -29,12 +30,12 @@ class Tool:
         network.happen(self.opened)
 
     def asks(
-        self, code: str, *, cell_id: str | None = None, silent: bool = False, store: bool = True, beside: bool = False
+        self, code: str, *, cell_id: str | None = None, silent: bool = False, store: bool = True, **how: bool
     ) -> str:
         number = next(ids)
         execution_id = f"10000000-0000-4000-8000-{number:012d}"
         event = asked(self, code, execution_id, cell_id=cell_id, silent=silent, store=store)
-        self.network.happen(replace(event, beside=beside))
+        self.network.happen(replace(event, **how))
         return execution_id
 
 
@@ -91,14 +92,20 @@ def test_an_execution_is_sent_before_it_is_recorded_and_shows_as_a_cell_for_ever
     assert peer.runtime.status(execution_id) == "running"
 
 
-def test_nothing_is_written_before_the_kernel_has_the_request(network: Network):
+def test_what_a_free_kernel_was_given_at_once_is_not_given_to_it_again(network: Network):
     tool = Tool(network)
-    effects = network.room.handle(asked(tool, "x = 1", "10000000-0000-4000-8000-000000000000"))
+    assert network.room.executions.free
+    begun = tool.asks("x = 1", begun=True)
+    assert not network.room.executions.free
+    waits = tool.asks("y = 2")
+    network.settle()
+    runtime = network.room.documents.runtime
 
-    assert [type(effect) for effect in effects] == [do.ExecuteOnKernel, do.Then]
-    assert sources(network) == []
-    network.happen(effects[1].event)
-    assert sources(network) == ["x = 1"]
+    assert network.take(do.ExecuteOnKernel) == []
+    assert sources(network) == ["x = 1", "y = 2"]
+    assert runtime.queue() == (begun, [waits])
+    finish(network, begun)
+    assert [effect.execution_id for effect in network.take(do.ExecuteOnKernel)] == [waits]
 
 
 def test_cells_of_one_client_stand_together_in_the_order_they_came(network: Network):
@@ -261,6 +268,54 @@ def test_a_restart_ends_the_kernel_and_starts_another_of_its_kind(network: Netwo
     kinds = [(type(e), getattr(e, "env_source", None)) for e in network.asked]
     assert (do.ShutdownKernel, None) in kinds
     assert kinds[-1] == (do.LaunchKernel, "uv:prewarmed")
+
+
+# ------------------------------------------------------------------ a kernel that is somebody else's
+
+
+def watched(lease_id: str = "lease") -> events.KernelWatched:
+    return events.KernelWatched(lease_id, "a script", "python3", "Python 3", "python")
+
+
+def test_a_kernel_that_is_watched_shows_what_it_runs_and_takes_nothing_else():
+    network = Network()
+    peer = network.join("p1")
+    tool = Tool(network)
+    network.happen(watched())
+    execution_id = tool.asks("x = 1", beside=True)
+    network.settle()
+
+    assert sources(network) == ["x = 1"]
+    assert network.room.executions.status == "busy"
+    assert peer.runtime.kernel()["lifecycle"] == "Running"
+    (cell_id,) = peer.notebook.cell_ids()
+    for request in (
+        wire.ExecuteCell(cell_id=cell_id),
+        wire.RunAllCells(),
+        wire.LaunchKernel(kernel_type="python", env_source="auto"),
+    ):
+        request_id = peer.ask(request)
+        network.settle()
+        response = peer.responses[request_id]
+        assert isinstance(response, wire.Error)
+        assert "which alone executes there" in response.error
+
+    finish(network, execution_id, "error")
+    network.happen(events.KernelUnwatched("lease", "it ended"))
+    network.settle()
+    assert peer.runtime.status(execution_id) == "error"
+    assert peer.runtime.kernel()["lifecycle"] == "Shutdown"
+
+
+def test_the_end_of_an_earlier_kernel_is_not_the_end_of_the_one_that_is_shown():
+    network = Network()
+    network.join("p1")
+    network.happen(watched("first"))
+    network.happen(watched("second"))
+    network.happen(events.KernelUnwatched("first", "it ended"))
+    assert network.room.executions.kernel == "watched"
+    network.happen(events.KernelUnwatched("second", "it ended"))
+    assert network.room.executions.kernel == "none"
 
 
 # ------------------------------------------------------------------ the decision alone
