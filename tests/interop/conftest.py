@@ -15,10 +15,10 @@ import pytest
 from interop.clients import Client, Failed, nteracts, ours
 from interop.daemons import KERNEL_ONLY, nteracts_daemon, our_daemon
 from interop.matrix import DAEMONS, FAST, OURS, PAIRS, QUICK, SCENARIOS, Pair, Place, offered, title
-from interop.scenarios import cells, control, execution, files, metadata, presence, sharing
+from interop.scenarios import cells, control, execution, files, metadata, presence, sharing, widgets
 from serving import daemon
 
-__all__ = ["cells", "control", "daemon", "execution", "files", "metadata", "presence", "sharing"]
+__all__ = ["cells", "control", "daemon", "execution", "files", "metadata", "presence", "sharing", "widgets"]
 
 SETUP = Path(__file__).with_name("setup")
 SETUP_S = 600

@@ -65,11 +65,11 @@ class Place:
         """Whether the daemon is ours."""
         return self.pair.daemon == OURS
 
-    def room(self) -> Seat:
-        """A seat in a fresh notebook whose kernel needs nothing but itself."""
-        if self.client is self.maker and self.pair.client == OURS:
+    def room(self, *packages: str) -> Seat:
+        """A seat in a fresh notebook whose kernel needs nothing but itself and these."""
+        if not packages and self.client is self.maker and self.pair.client == OURS:
             return self.client.enter("create", working_dir=str(self.folder))
-        made = self.maker.enter("create", working_dir=str(self.folder), dependencies=KERNEL_ONLY)
+        made = self.maker.enter("create", working_dir=str(self.folder), dependencies=[*KERNEL_ONLY, *packages])
         return made if self.client is self.maker else self.client.enter("join", notebook=made.notebook)
 
     def second(self, seat: Seat) -> Seat:

@@ -157,6 +157,10 @@ class Nteract(Driver):
     async def do_history(self, seat: Any, pattern: str | None = None, n: int = 10, unique: bool = False) -> list[str]:
         return [entry.source for entry in await seat._session.get_history(pattern, n, unique)]
 
+    async def do_widgets(self, seat: Any) -> dict[str, Any]:
+        comms = seat.runtime.comms.values()
+        return {comm.model_name: {"target": comm.target_name, "state": dict(comm.state)} for comm in comms}
+
     # The notebook
 
     async def do_save(self, seat: Any, path: str | None = None) -> str:
