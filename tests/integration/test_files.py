@@ -263,6 +263,7 @@ def test_jupyter_trusts_what_was_executed_here_and_not_what_came_with_a_file(dae
     with Session(str(write(tmp_path / "mine.ipynb"))) as mine:
         assert mine.run(shown).success
         mine.save()
+        (tmp_path / "copy.ipynb").write_text(daemon.client.export_notebook(str(tmp_path / "mine.ipynb")))
     with Session(str(write(tmp_path / "theirs.ipynb", theirs))) as session:
         session.create_cell("1")
         session.save()
@@ -271,6 +272,7 @@ def test_jupyter_trusts_what_was_executed_here_and_not_what_came_with_a_file(dae
         session.save()
 
     assert trusted(tmp_path / "mine.ipynb")
+    assert trusted(tmp_path / "copy.ipynb")
     assert not as_it_came
     assert trusted(tmp_path / "theirs.ipynb")
 

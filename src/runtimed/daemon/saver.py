@@ -171,9 +171,10 @@ class Saver:
         """The notebook as the text of an .ipynb file."""
         await self.opened.wait()
         documents = self._host.room.documents
-        return await asyncio.to_thread(
-            self._text, Snapshot.take(documents.notebook, documents.runtime, documents.comms)
-        )
+        snapshot = Snapshot.take(documents.notebook, documents.runtime, documents.comms)
+        text = await asyncio.to_thread(self._text, snapshot)
+        await self._signing.sign(text, snapshot)  # a file soon, wherever its user puts it
+        return text
 
     async def close(self) -> None:
         """Save what is not saved, and stop watching; a load that is under way begins anew another day."""

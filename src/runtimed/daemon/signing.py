@@ -24,15 +24,17 @@ class Signing:
 
     def __init__(self, base: Callable[[], str]) -> None:
         self._base = base  # the file's text when it and the room last met
-        self._under_way: asyncio.Future[None] | None = None
+        self._late: asyncio.Future[None] | None = None  # what nobody waited for any longer
 
     async def sign(self, text: str, snapshot: Snapshot) -> None:
         """Before the file is there: whoever opens it at once finds it signed."""
-        if self._under_way is None or self._under_way.done():
-            self._under_way = asyncio.ensure_future(asyncio.to_thread(self._sign, text, snapshot))
-            await asyncio.wait([self._under_way], timeout=LONGEST)
-        if not self._under_way.done():
-            log.warning("the notebook is saved and not signed: Jupyter's database of signatures does not answer")
+        if self._late is None or self._late.done():
+            signed = asyncio.ensure_future(asyncio.to_thread(self._sign, text, snapshot))
+            await asyncio.wait([signed], timeout=LONGEST)
+            if signed.done():
+                return
+            self._late = signed
+        log.warning("the notebook is saved and not signed: Jupyter's database of signatures does not answer")
 
     def _sign(self, text: str, snapshot: Snapshot) -> None:
         try:

@@ -40,7 +40,7 @@ async def test_a_database_that_does_not_answer_holds_up_a_save_for_a_while_and_t
         await saves.sign(TEXT, EMPTY)
         monkeypatch.setattr(signing, "LONGEST", 1000)
         await saves.sign(TEXT, EMPTY)
-        waits = saves._under_way
+        waits = saves._late
 
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
     assert "does not answer" in caplog.text
