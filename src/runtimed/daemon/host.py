@@ -21,6 +21,7 @@ from runtimed.daemon.services import new_id
 from runtimed.daemon.story import Story
 from runtimed.daemon.tenancy import Tenancy
 from runtimed.daemon.trusting import approved_in_room
+from runtimed.environments.context import project_context
 from runtimed.errors import CacheUnusable, DocumentPoisoned, NoKernel, RuntimedError, StorageError
 from runtimed.room import effects as do
 from runtimed.room import events
@@ -288,6 +289,8 @@ class RoomHost:
                 self._start_for(effect.peer_id, self._ask(effect))
             case do.SaveFile():
                 self._start_for(effect.peer_id, self.saver.save(effect))
+            case do.LookAtProject(path):
+                self.services.start(self._look_at_project(Path(path)))
             case do.Then(event):
                 self.handle(event)
             case do.Complain(reason):
@@ -320,6 +323,10 @@ class RoomHost:
             await asyncio.to_thread(journal.compact, snapshot, heads, covered=end)
         finally:
             del self._compacting[name]
+
+    async def _look_at_project(self, path: Path) -> None:
+        context = await asyncio.to_thread(project_context, path, self.services.settings.conda_channels)
+        self.tell(events.ProjectSeen(context))
 
     async def _approve(self, effect: do.ApproveTrust) -> None:
         response = await approved_in_room(self.services.settings, effect, self.where())

@@ -17,6 +17,7 @@ __all__ = [
     "Declared",
     "Inline",
     "Named",
+    "approvable",
     "declared_in",
     "requirements_in",
     "script_block",
@@ -81,6 +82,17 @@ def declared_in(metadata: Mapping[str, Any], code: Iterable[str] = ()) -> Declar
         script=next(filter(None, map(script_block, code)), None),
         **sections,
     )
+
+
+def approvable(declared: Declared) -> dict[str, tuple[str, ...]]:
+    """What the sections ask for, by the names of the lists that show it once it is approved (PROTOCOL §8.4, trust)."""
+    lists = {}
+    for manager in MANAGERS:
+        if (section := declared.of(manager)) is not None:
+            lists[f"approved_{manager}_dependencies"] = section.dependencies
+            lists[f"approved_{manager}_pypi_dependencies"] = section.pypi_dependencies
+            lists[f"approved_{manager}_channels"] = section.channels
+    return lists
 
 
 def script_block(source: str) -> str | None:

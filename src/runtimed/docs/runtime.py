@@ -29,8 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from runtimed.docs.crdt import Obj, Transaction
+    from runtimed.docs.project import ProjectContext
     from runtimed.docs.values import Reader
 
+APPROVED: Final = (
+    "approved_uv_dependencies", "approved_conda_dependencies", "approved_conda_channels",
+    "approved_pixi_dependencies", "approved_pixi_pypi_dependencies", "approved_pixi_channels",
+)  # fmt: skip
 ENDED: Final = frozenset({"done", "error", "cancelled"})  # the statuses no execution leaves
 ASKED_MAX: Final = 4096
 _NO_CHECKPOINT: Final = {
@@ -99,6 +104,10 @@ class RuntimeDoc:
 
     def env(self) -> dict[str, Any]:
         return self._root_dict("env")
+
+    def project(self) -> dict[str, Any]:
+        """Which project the notebook lies in, as ``docs/project`` has it."""
+        return self._root_dict("project_context")
 
     def trust(self) -> dict[str, Any]:
         return self._root_dict("trust")
@@ -258,9 +267,17 @@ class RuntimeDoc:
         """Which environment the last launch took: source, why, looked_at (ours; nteract has no such key)."""
         self._set(tx, "env", {"decision": dict(decision)})
 
-    def set_trust(self, tx: Transaction, status: str, *, needs_approval: bool) -> None:
-        """trusted, untrusted or no_dependencies."""
-        self._set(tx, "trust", {"status": status, "needs_approval": needs_approval})
+    def set_trust(
+        self, tx: Transaction, status: str, *, needs_approval: bool, approved: Mapping[str, Sequence[str]]
+    ) -> None:
+        """trusted, untrusted or no_dependencies; ``approved`` by the name of its field, the others are emptied."""
+        fields = {name: list(approved.get(name, ())) for name in APPROVED}
+        self._set(tx, "trust", {"status": status, "needs_approval": needs_approval, **fields})
+
+    def set_project(self, tx: Transaction, context: ProjectContext) -> None:
+        """Unless all of it is shown already: that it was looked at again is no news."""
+        if context.says_more_than(self.project()):
+            self._set(tx, "project_context", context.as_fields())
 
     def set_came_with_file(self, tx: Transaction, requirements: Collection[str]) -> None:
         """What nobody here asked for, as ``MANAGER REQUIREMENT`` (ours; nteract has no such key)."""

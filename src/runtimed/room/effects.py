@@ -118,6 +118,13 @@ class SaveFile:
 
 
 @dataclass(frozen=True, slots=True)
+class LookAtProject:
+    """The notebook lies here now: comes back as ProjectSeen."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Then:
     """Let this happen next, once what stands before it is done."""
 
@@ -156,6 +163,7 @@ Effect = (
     | AskKernel
     | SendComm
     | SaveFile
+    | LookAtProject
     | Then
     | Complain
     | Reload

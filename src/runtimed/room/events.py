@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runtimed.docs.declared import Named
+    from runtimed.docs.project import ProjectContext
     from runtimed.errors import RuntimedError
     from runtimed.ipynb.load import LoadStep
     from runtimed.outputs.reducer import OutputOp
@@ -330,6 +331,13 @@ class Ticked:
 
 
 @dataclass(frozen=True, slots=True)
+class ProjectSeen:
+    """Which project the notebook's file lies in."""
+
+    context: ProjectContext
+
+
+@dataclass(frozen=True, slots=True)
 class Flushed:
     """Tell the peers, but for those that are ``blocked``: they read too slowly and hear when they can.
 
@@ -374,4 +382,5 @@ Event = (
     | KernelWanted
     | Ticked
     | Flushed
+    | ProjectSeen
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from runtimed.docs.declared import approvable
 from runtimed.docs.notebook import declared_by
 from runtimed.outputs.manifests import error_manifest
 from runtimed.outputs.reducer import ClearOutputs, UpdateDisplay
@@ -73,8 +74,14 @@ class Record:
         self._documents.in_runtime(lambda tx: runtime.set_decision(tx, decision))
 
     def trust(self, status: str, *, needs_approval: bool = False) -> None:
+        """What the notebook declares counts as approved when it is trusted."""
         runtime = self._documents.runtime
-        self._documents.in_runtime(lambda tx: runtime.set_trust(tx, status, needs_approval=needs_approval))
+        approved = approvable(declared_by(self._documents.notebook)) if status == "trusted" else {}
+
+        def write(tx: Transaction) -> None:
+            runtime.set_trust(tx, status, needs_approval=needs_approval, approved=approved)
+
+        self._documents.in_runtime(write)
 
     def packages(self, packages: Sequence[str]) -> None:
         runtime = self._documents.runtime

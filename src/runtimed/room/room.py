@@ -18,6 +18,7 @@ from runtimed.room.effects import (
     Complain,
     Drop,
     Effect,
+    LookAtProject,
     Reload,
     Send,
     Then,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runtimed.docs.crdt import Transaction
+    from runtimed.docs.project import ProjectContext
     from runtimed.room.peers import Peer
 
 BYTE_AS_JSON = 4  # characters that one byte of a buffer takes in a broadcast, at most
@@ -62,7 +64,7 @@ class Room:
     def wake(self) -> list[Effect]:
         """What is due before the first event: what a dead daemon left running is ended, and says why."""
         self.executions.wake()
-        return [*self.documents.commit()]
+        return [*self.documents.commit(), *self._look_at_project()]
 
     def reborn(self, documents: Documents) -> Room:
         """The same room on documents loaded anew: the kernel and the queue live on, every peer is gone."""
@@ -155,7 +157,9 @@ class Room:
             case events.ChangedOutside():
                 return self._changed_outside(event)
             case events.Saved():
-                self._saved(event)
+                return self._saved(event)
+            case events.ProjectSeen(context):
+                self._project_seen(context)
             case events.SaveBlocked(kind, reason):
                 self._checkpoint(source_issue_kind=kind, source_issue_reason=reason)
             case events.Ticked(at):
@@ -289,8 +293,8 @@ class Room:
         self.executions.needs.came_with_file(before)
         return [*effects, Append("notebook", tuple(change.raw for change in news)), Touched()]
 
-    def _saved(self, event: events.Saved) -> None:
-        self.path = event.path
+    def _saved(self, event: events.Saved) -> list[Effect]:
+        moved, self.path = event.path != self.path, event.path
         runtime = self.documents.runtime
 
         def write(tx: Transaction) -> None:
@@ -300,6 +304,14 @@ class Room:
         self.documents.in_runtime(write)
         heads = [head.hex() for head in event.exported_heads]
         self._checkpoint(exported_heads=heads, source_issue_kind=None, source_issue_reason=None)
+        return self._look_at_project() if moved else []
+
+    def _look_at_project(self) -> list[Effect]:
+        return [LookAtProject(self.path)] if self.path is not None else []
+
+    def _project_seen(self, context: ProjectContext) -> None:
+        runtime = self.documents.runtime
+        self.documents.in_runtime(lambda tx: runtime.set_project(tx, context))
 
     def _checkpoint(self, **fields: object) -> None:
         runtime = self.documents.runtime

@@ -199,6 +199,7 @@ class TestApproval:
         assert (effect.by, effect.launch.foreign) == ("local:me/ann", {"uv polars"})
         assert ann.runtime.lifecycle == "NotStarted"
         assert not ann.runtime.needs_approval
+        assert ann.runtime.trust()["approved_uv_dependencies"] == ["polars"]
 
     def test_what_changed_since_is_not_approved(self, network: Network, ann: PeerAtHome) -> None:
         self.refused(network, ann)
