@@ -62,15 +62,21 @@ class Results(NamedTuple):
     said: Path
 
 
-def told(name: str, plain: Results, ours: Results) -> str:
-    """What both runs of a suite came to, with every test that failed in either and its reason."""
-    counts = [f"{who}: {len(run.passed)} passed, {len(run.failed)} failed" for who, run in _both(plain, ours)]
-    why = [f"  {who}: {test}: {run.failed[test]}" for who, run in _both(plain, ours) for test in sorted(run.failed)]
-    return "\n".join([f"\n{name}: {'; '.join(counts)}", *why])
+class Compared(NamedTuple):
+    plain: Results
+    ours: Results
+
+    def told(self, name: str) -> str:
+        """What both runs came to, with every test that failed in either and its reason."""
+        counts = [f"{who}: {len(run.passed)} passed, {len(run.failed)} failed" for who, run in self._both()]
+        why = [f"  {who}: {test}: {run.failed[test][:200]}" for who, run in self._both() for test in sorted(run.failed)]
+        return "\n".join([f"{name}: {'; '.join(counts)}", *why])
+
+    def _both(self) -> tuple[tuple[str, Results], tuple[str, Results]]:
+        return ("plain", self.plain), ("ours", self.ours)
 
 
-def _both(plain: Results, ours: Results) -> tuple[tuple[str, Results], tuple[str, Results]]:
-    return ("plain", plain), ("ours", ours)
+COMPARED: dict[str, Compared] = {}  # by the suite's name, to be told when all have run
 
 
 def run(suite: Suite, *, ours: bool, only: tuple[str, ...] = ()) -> Results:

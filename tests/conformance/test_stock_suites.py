@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from conformance.suites import SUITES, run, start, told
+from conformance.suites import COMPARED, SUITES, Compared, run, start
 from serving import Daemon
 
 
@@ -13,14 +13,12 @@ from serving import Daemon
 def test_no_fewer_pass_than_with_the_plain_provisioner(shared_daemon: Daemon, name: str):
     suite = SUITES[name]
     with start(suite, ours=False) as plain_run, start(suite, ours=True) as our_run:
-        plain, ours = plain_run.results(), our_run.results()
-    print(told(name, plain, ours))  # noqa: T201
+        plain, ours = COMPARED[name] = Compared(plain_run.results(), our_run.results())
     lost = {test for test in plain.passed - ours.passed if not test.endswith(suite.beside or ("\0",))}
     if lost:  # two suites at once on a busy machine: what is really lost is lost again
         again = run(suite, ours=True, only=tuple(sorted({test.rpartition("::")[2].partition("[")[0] for test in lost})))
-        print(f"  asked again: {', '.join(sorted(lost))}\n  the first run's log: {ours.said}")  # noqa: T201
         lost -= again.passed
 
     assert plain.passed, plain.said.read_text(errors="replace")[-3000:]
-    assert not lost, {test: ours.failed.get(test, "not run") for test in lost}
+    assert not lost, (ours.said, {test: ours.failed.get(test, "not run") for test in lost})
     assert not shared_daemon.kernels()

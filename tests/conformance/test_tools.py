@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import nbformat
@@ -113,6 +114,15 @@ def test_papermill_by_our_engine(shared_daemon: Daemon, tmp_path: Path):
     tool("papermill", path, tmp_path / "out.ipynb", "--engine", "runtimed", "-k", "python3")
 
     assert printed(tmp_path / "out.ipynb") == [f"{shared_daemon.process.pid}\n"]
+
+
+@pytest.mark.skipif(not which("xelatex") or not which("pandoc"), reason="pdf needs pandoc and TeX's xelatex")
+def test_a_pdf_where_there_is_tex(shared_daemon: Daemon, tmp_path: Path):
+    path = notebook(tmp_path / "a.ipynb", "print('a page')")
+
+    assert runt("export", str(path), "-o", str(tmp_path / "a.pdf"), timeout=200).returncode == 0
+
+    assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF-")
 
 
 def test_the_example_with_parameters(shared_daemon: Daemon, tmp_path: Path):
