@@ -37,7 +37,7 @@ def convert(text: str, to: str, *, stem: str) -> Converted:
     try:
         body, made = exporter.from_notebook_node(notebook, resources=resources)
     except (OSError, refused) as exc:  # so nbconvert says that xelatex or pandoc is not there
-        raise ToolMissing(f"nbconvert cannot make {to}: {_first_line(exc)}", hint=_needs(to)) from exc
+        raise ToolMissing(f"nbconvert cannot make {to}: {reason_of(exc)}", hint=_needs(to)) from exc
     content = body if isinstance(body, bytes) else str(body).encode()
     return Converted(content, str(made.get("output_extension", f".{to}")), dict(made.get("outputs") or {}))
 
@@ -48,11 +48,16 @@ def format_of(to: str | None, output: Path | None) -> str:
     return to or (suffix if suffix in FORMATS else "ipynb")
 
 
-def _first_line(exc: Exception) -> str:
-    return str(exc).strip().partition("\n")[0]
+def reason_of(exc: Exception) -> str:
+    """The line that says why: TeX's is somewhere in all that it wrote."""
+    lines = str(exc).strip().splitlines() or [type(exc).__name__]
+    return next((line.removeprefix("! ") for line in lines if line.startswith("! ")), lines[0])
 
 
 def _needs(to: str) -> str | None:
     if to != "pdf":
         return None
-    return "it needs TeX's xelatex and pandoc, such as: apt install pandoc texlive-xetex texlive-fonts-recommended"
+    return (
+        "it needs TeX's xelatex and pandoc, such as: "
+        "apt install pandoc texlive-xetex texlive-fonts-recommended texlive-plain-generic"
+    )
