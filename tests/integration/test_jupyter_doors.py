@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.connect import write_connection_file
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import start_new_kernel
 
@@ -102,6 +103,19 @@ def test_through_the_relay_a_tool_gets_a_notebook_of_its_own_that_ends_with_it(s
     until(lambda: not shared_daemon.rooms()[made].get("has_kernel"))
     with Session(made) as session:
         assert [cell.source for cell in session.get_cells()] == ["print('hello')"]
+
+
+def test_a_relay_ends_with_the_kernel_that_it_leads_to(shared_daemon: Daemon, tmp_path: Path):
+    file, _ = write_connection_file(str(tmp_path / "connection.json"), transport="ipc", ip=str(tmp_path / "s"))
+    relay = subprocess.Popen([sys.executable, "-m", "runtimed.jupyter.relay", "-f", file, "--notebook", "led to"])
+    try:
+        with Session("led to") as session:
+            until(lambda: session.kernel_started)
+            session.shutdown_kernel()
+        assert relay.wait(30) == 0
+    finally:
+        relay.kill()
+        relay.wait()
 
 
 def test_through_the_relay_the_daemon_runs_an_installed_kernel(shared_daemon: Daemon):

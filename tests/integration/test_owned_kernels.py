@@ -120,6 +120,19 @@ def test_interrupt_restart_and_shutdown_do_what_they_say(daemon: Daemon, manager
     assert not Path(km.connection_file).exists()
 
 
+def test_a_kernel_that_dies_in_execute_interactive_is_dead_and_keeps_nobody_waiting(daemon: Daemon, manager: Managers):
+    km = manager()
+    with running(km) as client:
+        with pytest.raises(TimeoutError):  # jupyter_client's own words for a reply that never comes
+            client.execute_interactive("import os; os._exit(3)", timeout=2)
+        assert not km.is_alive()
+        with Session(own_notebook(daemon), socket_path=daemon.socket) as session:
+            until(lambda: [output.ename for cell in session.get_cells() for output in cell.outputs] == ["KernelDied"])
+        km.restart_kernel(now=True)
+        client.wait_for_ready(timeout=60)
+        assert said(client, "6 * 7") == "42"
+
+
 def test_a_program_that_is_not_there_is_named_as_subprocess_names_it(daemon: Daemon, manager: Managers):
     with pytest.raises(FileNotFoundError) as caught:
         manager(["/no/such/program"]).start_kernel()

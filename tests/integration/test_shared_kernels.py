@@ -27,6 +27,7 @@ from nbclient.exceptions import DeadKernelError
 from faults.standing import standing
 from runtimed import Session
 from runtimed.errors import NotebookNotFound, RuntimedError
+from runtimed.jupyter.client import RuntimedKernelClient
 from runtimed.jupyter.leased import LeasedKernel
 from runtimed.jupyter.provisioner import RuntimedProvisioner
 from serving import Daemon, until
@@ -458,6 +459,12 @@ def test_a_wrong_key_is_heard_by_nobody(room: Session):
         with pytest.raises(RuntimeError, match="Kernel didn't respond in 2 seconds"):
             stranger.wait_for_ready(timeout=2)
         stranger.stop_channels()
+        ours = RuntimedKernelClient()
+        ours.load_connection_info({**tool.km.get_connection_info(), "key": b"wrong"})
+        ours.start_channels()
+        with pytest.raises(RuntimeError, match=f"Kernel ipc://{tool.km.ip}.* didn't respond in 1 seconds: .* its key"):
+            ours.wait_for_ready(timeout=1)
+        ours.stop_channels()
         assert tool.run("unharmed = 1")["status"] == "ok"
 
 

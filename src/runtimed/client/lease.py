@@ -74,6 +74,10 @@ class LeaseSocket:
             self.tell(asked)
             return self._answer(timeout)
 
+    def fileno(self) -> int:
+        """For who waits on several: readable when something was pushed, or the lease is lost."""
+        return self._sock.fileno()
+
     def look(self) -> None:
         """Take in what has been pushed by now, without waiting."""
         with self._turn:

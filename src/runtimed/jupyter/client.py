@@ -95,7 +95,8 @@ class _Client(KernelClient):
             if not await self._async_is_alive():
                 raise RuntimeError("Kernel died before replying to kernel_info")
             if time.monotonic() > deadline:
-                raise RuntimeError(f"Kernel {self._where()} didn't respond in {timeout:g} seconds")
+                why = "it is busy, or its key is another"
+                raise RuntimeError(f"Kernel {self._where()} didn't respond in {timeout:g} seconds: {why}")
 
     async def _heartbeat(self, deadline: float, timeout: float | None) -> None:
         """A client without a manager knows of life by this alone."""

@@ -76,6 +76,11 @@ class LeasedKernel:
                 self.returncode = -signal.SIGKILL
         return self.returncode
 
+    def fileno(self) -> int:
+        """Readable when there is something new for ``poll``."""
+        assert self._lease is not None
+        return self._lease.fileno()
+
     @property
     def lost(self) -> bool:
         """The daemon has ended, or closed the notebook."""

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     Socket = zmq.Socket[bytes]
 
 ASKING: Final = ("shell", "control", "stdin")
-LOOK_MS: Final = 1000  # how late it may be noticed at the latest that a lease is lost
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,7 +98,7 @@ def _pass_until_over(passage: _Passage, kernel: LeasedKernel) -> None:
         signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
         try:
             while not stopped and kernel.poll() is None:
-                passage.pass_on(LOOK_MS, woken)
+                passage.pass_on(kernel.fileno(), woken)
         finally:
             signal.set_wakeup_fd(-1)
 
@@ -127,13 +126,14 @@ class _Passage:
     def __exit__(self, *_: object) -> None:
         self._context.destroy(linger=1000)
 
-    def pass_on(self, milliseconds: int, woken: socket.socket) -> None:
-        """What is there, or comes in time; a signal ends the wait."""
+    def pass_on(self, lease: int, woken: socket.socket) -> None:
+        """What is there, or comes; a signal ends the wait, and so does news of the lease."""
+        self._poller.register(lease, zmq.POLLIN)
         self._poller.register(woken, zmq.POLLIN)
-        for ready, _ in self._poller.poll(milliseconds):
+        for ready, _ in self._poller.poll():
             if isinstance(ready, zmq.Socket):
                 self._ways[ready]()
-            else:
+            elif ready != lease:
                 woken.recv(64)
 
     def _pair(self, front: Socket, back: Socket) -> None:

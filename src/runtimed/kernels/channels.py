@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket as sockets
 import uuid
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import zmq
@@ -26,6 +28,7 @@ __all__ = ["Channels", "Endpoint"]
 log = logging.getLogger(__name__)
 
 ASKED = ("shell", "control", "stdin")
+BESIDE = "127.0.0.2"
 BATCH_MAX = 256  # messages, and
 SLICE_S = 0.010  # seconds: then others of the loop have their turn
 RETRY_MS = 5  # libzmq's own default is 100, which every start would pay
@@ -58,8 +61,25 @@ class Endpoint(NamedTuple):
         )
 
     def address(self, port: int) -> str:
+        """For a connect, which is tried again and again until the kernel has bound.
+
+        Each try takes a port for its own end, and in time it would take the one that the kernel is about to bind, even
+        connected to itself: so our ends are on another loopback address, where the system has one.
+        """
         separator = "-" if self.transport == "ipc" else ":"
-        return f"{self.transport}://{self.ip}{separator}{port}"
+        source = f"{BESIDE}:0;" if (self.transport, self.ip) == ("tcp", "127.0.0.1") and _is_ours(BESIDE) else ""
+        return f"{self.transport}://{source}{self.ip}{separator}{port}"
+
+
+@cache
+def _is_ours(ip: str) -> bool:
+    """Linux has all of 127.0.0.0/8, others the first alone."""
+    with sockets.socket() as probe:
+        try:
+            probe.bind((ip, 0))
+        except OSError:
+            return False
+    return True
 
 
 class Channels:

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+# Asked it has to be: ``wait`` may block the loop that signals need, and a pid may be another machine's.
 ASK_EVERY_S = 0.5
 GONE_S = 10.0  # how long a provisioner may take to end a kernel before we go on without it
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,6 +82,20 @@ async def test_it_may_connect_before_the_kernel_has_bound(wire: Wire) -> None:
     frames = await asyncio.to_thread(wire.sockets["shell"].recv_multipart)
     assert CODEC.decode("shell", frames).msg_id == "q"
     await subscribed(wire)
+    channels.close()
+
+
+async def test_a_kernel_on_tcp_is_tried_from_where_its_port_cannot_be_taken(free_tcp_port: int) -> None:
+    endpoint = Endpoint("tcp", "127.0.0.1", 1, free_tcp_port, 3, 4, b"key")
+    heard = Heard()
+    channels = Channels(endpoint, CODEC, heard.take, only_listen=True)
+    with zmq.Context() as context, context.socket(zmq.XPUB) as iopub:
+        iopub.bind(f"tcp://127.0.0.1:{free_tcp_port}")
+        assert await asyncio.to_thread(iopub.poll, 10_000)
+        iopub.send_multipart([b"topic", *CODEC.encode("stream", {"text": "hello"}, msg_id="m")])
+        await heard.until(1)
+        if sys.platform == "linux":
+            assert endpoint.address(free_tcp_port) == f"tcp://127.0.0.2:0;127.0.0.1:{free_tcp_port}"
     channels.close()
 
 
