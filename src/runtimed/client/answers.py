@@ -50,6 +50,8 @@ def error_of(response: Response) -> RuntimedError:
             return NeedsApproval(f"the daemon refused: {reason}")
         case responses.ExecutionIdRejected(execution_id=execution_id, reason=reason):
             return InvalidRequest(f"the daemon refused execution id {execution_id}: {reason}")
+        case responses.NotebookSaveBlocked(reason=responses.SaveIo(message=message), code=str(code), hint=hint):
+            return _typed(message, code, hint)
         case responses.NotebookSaveBlocked(reason=reason):
             return _blocked(reason)
     return RemoteProtocolError(f"the daemon gave {type(response).__name__} for an answer to something else")

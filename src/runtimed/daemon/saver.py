@@ -217,7 +217,8 @@ class Saver:
                     self._issue = events.SaveBlocked("source_conflict", str(error))
                 return _blocked(path, wire.SourceConflict(message=str(error)))
             except InvalidRequest as error:
-                return wire.error_of(error)
+                reason = wire.SaveIo(message=error.message)
+                return wire.NotebookSaveBlocked(path=asked, reason=reason, code=error.code, hint=error.hint)
             except RuntimedError as error:
                 self._issue = events.SaveBlocked("io", str(error))
                 self._save_at(asyncio.get_running_loop().time() + TRY_AGAIN)

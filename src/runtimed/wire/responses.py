@@ -159,6 +159,8 @@ class NotebookSaveBlocked(_Response, frozen=True, kw_only=True, tag="notebook_sa
     reason: SaveBlock
     path: str | None = None
     save_sequence: int | None = None
+    code: str | None = None  # ours: of errors.py, where the reason alone does not tell it
+    hint: str | None = None  # ours
 
 
 class NotebookSourceReconciled(_Response, frozen=True, tag="notebook_source_reconciled"):

@@ -32,7 +32,6 @@ class Asked:
 
 
 NOT_SERVED = "we borrow no environments of Conda's, and say so in our capabilities"
-IN_WORDS = "the answer carries a code and a hint"
 
 # In a room that has a kernel and one code cell, CELL, which ran as RAN.
 REQUESTS = (
@@ -57,13 +56,8 @@ REQUESTS = (
     Asked({"action": "approve_trust", "observed_heads": UNSEEN}, "guard_rejected"),
     Asked({"action": "approve_project_environment", "project_file_path": "/nowhere/pyproject.toml"}, "error"),
     Asked({"action": "sync_environment", "guard": {"observed_heads": UNSEEN}}, "guard_rejected"),
-    Asked({"action": "save_notebook", "format_cells": False}, "notebook_save_blocked", "error", IN_WORDS),
-    Asked(
-        {"action": "save_notebook", "format_cells": False, "path": "relative.ipynb"},
-        "notebook_save_blocked",
-        "error",
-        IN_WORDS,
-    ),
+    Asked({"action": "save_notebook", "format_cells": False}, "notebook_save_blocked"),
+    Asked({"action": "save_notebook", "format_cells": False, "path": "relative.ipynb"}, "notebook_save_blocked"),
     Asked({"action": "get_environment_selection"}, "environment_selection", "error", NOT_SERVED, "2.9.0"),
     Asked({"action": "list_conda_environments", "refresh": False}, "conda_environments", "error", NOT_SERVED, "2.9.0"),
     Asked(

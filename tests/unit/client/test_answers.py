@@ -35,6 +35,7 @@ def test_every_code_comes_out_as_the_error_it_was(code: str) -> None:
         (responses.NotebookSaveBlocked(reason=responses.PathAlreadyOpen("u", "/p")), errors.InvalidRequest),
         (responses.NotebookSaveBlocked(reason=responses.SourceConflict("m")), errors.FileConflict),
         (responses.NotebookSaveBlocked(reason=responses.SaveIo("disk full")), errors.CacheUnusable),
+        (responses.NotebookSaveBlocked(reason=responses.SaveIo("m"), code="invalid_request"), errors.InvalidRequest),
         (responses.NotebookSaveBlocked(reason=responses.SequenceExhausted()), errors.RequestError),
     ],
 )
