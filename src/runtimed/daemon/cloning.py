@@ -28,22 +28,23 @@ async def clone(rooms: Rooms, source: str) -> wire.Response:
 async def _cloned(rooms: Rooms, source: str) -> wire.NotebookCloned:
     original = await rooms.join(source)
     working_dir = str(original.working_dir())
+    asked = original.room.executions.needs.asked()
     text = await asyncio.to_thread(_without_outputs, await original.saver.export())
     host = await rooms.create(notebook_id=None, name=None, working_dir=working_dir, ephemeral=True)
     try:
-        await _fill(host, text)
+        await _fill(host, text, asked)
     except BaseException:
         await host.close()
         raise
     return wire.NotebookCloned(notebook_id=host.notebook_id, working_dir=working_dir)
 
 
-async def _fill(host: RoomHost, text: str) -> None:
-    """What the original names to be installed is from here on what came with a file: nobody asked for it here."""
+async def _fill(host: RoomHost, text: str, asked: frozenset[str]) -> None:
+    """What was asked for in the original is asked for in the clone, too; the rest came with a file."""
     opener = Opener(host, text)
     if not await opener.begin():
         await opener.go_on()
-    opener.end()
+    opener.end(asked)
 
 
 def _without_outputs(text: str) -> str:

@@ -56,9 +56,9 @@ class Opener:
         while not await self._bring(await asyncio.to_thread(self._next)):
             pass
 
-    def end(self) -> None:
-        """Tell everybody that the notebook is here."""
-        self._host.handle(events.CellsLoaded((), last=True))
+    def end(self, asked: frozenset[str] = frozenset()) -> None:
+        """Tell everybody that the notebook is here, and which of its requirements were ``asked`` for."""
+        self._host.handle(events.CellsLoaded((), last=True, asked=asked))
         self._host.flush()
 
     async def _bring(self, batch: Batch) -> bool:

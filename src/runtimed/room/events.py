@@ -216,10 +216,14 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class CellsLoaded:
-    """A slice of a file being opened: ``steps`` of ipynb/load, ``last`` when there are no more."""
+    """A slice of a file being opened: ``steps`` of ipynb/load, ``last`` when there are no more.
+
+    ``asked``: what of the requirements it brings somebody here has asked for, as ``MANAGER REQUIREMENT``.
+    """
 
     steps: tuple[LoadStep, ...]
     last: bool
+    asked: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ from runtimed.room.effects import LaunchKernel
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runtimed.docs.declared import Declared
     from runtimed.room.documents import Documents
 
 # Whatever a peer writes is matched on the loop: each character can be taken in one way alone, or `====…` takes years.
@@ -79,12 +78,14 @@ class Needs:
         came = runtime.came_with_file() - _tagged(named)
         self._documents.in_runtime(lambda tx: runtime.set_came_with_file(tx, came))
 
-    def came_with_file(self, before: Declared | None = None) -> None:
-        """A file was read: what is declared now (and was not ``before``) is nobody's wish here."""
+    def asked(self) -> frozenset[str]:
+        """What of the declared requirements somebody here has asked for."""
+        return requirements_in(declared_by(self._documents.notebook)) - self._documents.runtime.came_with_file()
+
+    def came_with_file(self, known_before: frozenset[str]) -> None:
+        """A file was read: what is declared now, and was not ``known_before``, is nobody's wish here."""
         runtime = self._documents.runtime
-        brought = requirements_in(declared_by(self._documents.notebook))
-        if before is not None:
-            brought -= requirements_in(before)
+        brought = requirements_in(declared_by(self._documents.notebook)) - known_before
         if brought:
             known = runtime.came_with_file() | brought
             self._documents.in_runtime(lambda tx: runtime.set_came_with_file(tx, known))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runtimed.docs.declared import requirements_in
 from runtimed.docs.notebook import declared_by
 from runtimed.errors import ProtocolError, RemoteProtocolError
 from runtimed.room import events
@@ -275,7 +276,7 @@ class Room:
         if not event.last:
             return []
         effects: list[Effect] = [*self.documents.commit()]
-        self.executions.needs.came_with_file()
+        self.executions.needs.came_with_file(event.asked)
         return effects
 
     def _set_load(self, load: InitialLoad) -> None:
@@ -290,7 +291,7 @@ class Room:
         effects: list[Effect] = [*self.documents.commit()]  # outputs first: a cell must not name what is not there
         before = declared_by(self.documents.notebook)
         news = self.documents.notebook.document.apply(event.changes)
-        self.executions.needs.came_with_file(before)
+        self.executions.needs.came_with_file(requirements_in(before))
         return [*effects, Append("notebook", tuple(change.raw for change in news)), Touched()]
 
     def _saved(self, event: events.Saved) -> list[Effect]:

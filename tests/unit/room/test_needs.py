@@ -65,6 +65,21 @@ def test_what_a_peer_writes_into_the_notebook_is_not(network: Network, ann: Peer
     assert launched(network, ann).foreign == frozenset()
 
 
+def test_what_was_asked_for_in_the_original_is_not_foreign_in_its_clone(network: Network, ann: PeerAtHome) -> None:
+    load(network, runt(uv={"dependencies": ["polars"]}))
+    launched(network, ann, dependencies=("duckdb",))
+    ready(network)
+    asked = network.room.executions.needs.asked()
+    assert asked == {"uv duckdb"}
+
+    clone = Network()
+    steps = (runt(uv={"dependencies": ["polars", "duckdb"]}),)
+    clone.happen(events.CellsLoaded(steps, last=True, asked=asked))
+    clone.settle()
+
+    assert launched(clone, clone.join("bob")).foreign == {"uv polars"}
+
+
 def test_what_another_program_adds_to_the_file_is_foreign(network: Network, ann: PeerAtHome) -> None:
     notebook = network.room.documents.notebook
     fork = type(notebook)(notebook.document.fork_at(notebook.document.heads, "elsewhere"))
