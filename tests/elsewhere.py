@@ -1,4 +1,4 @@
-"""A second provisioner, as a package of its own would bring it: its kernels have no pid that anybody is told of.
+"""Provisioners that are not ours, as another package would bring them: one tells the pid of its kernel, one does not.
 
 ``install`` makes a distribution with the entry point and a kernelspec that names it, both found by PYTHONPATH and
 JUPYTER_PATH, so that a daemon finds them as it would find gateway_provisioners or a cluster's.
@@ -12,7 +12,7 @@ from pathlib import Path
 CODE = '''
 """Starts an ipykernel by itself and tells nobody its pid; it blocks where it likes, as many do."""
 import json, os, secrets, signal, socket, subprocess, sys, tempfile, time
-from jupyter_client.provisioning import KernelProvisionerBase
+from jupyter_client.provisioning import KernelProvisionerBase, LocalProvisioner
 from traitlets import Unicode
 
 
@@ -69,6 +69,14 @@ class FarProvisioner(KernelProvisionerBase):
             self.process.wait()
             with open(os.environ["FAR_LOG"], "a") as log:
                 log.write("cleaned up\\n")
+
+
+class NearProvisioner(LocalProvisioner):
+    """As sudo or a container does: its kernel sees little of the environment that was meant for it."""
+
+    async def launch_kernel(self, cmd, **kwargs):
+        env = {name: value for name, value in kwargs.pop("env").items() if not name.startswith("RUNTIMED_")}
+        return await super().launch_kernel(cmd, env=env, **kwargs)
 '''
 
 
@@ -80,7 +88,8 @@ def install(folder: Path) -> dict[str, str]:
     (site / "far_provisioner.py").write_text(CODE)
     (dist / "METADATA").write_text("Metadata-Version: 2.1\nName: far-provisioner\nVersion: 1.0\n")
     group = "jupyter_client.kernel_provisioners"
-    (dist / "entry_points.txt").write_text(f"[{group}]\nfar-provisioner = far_provisioner:FarProvisioner\n")
+    names = [f"{name.lower()}-provisioner = far_provisioner:{name}Provisioner" for name in ("Far", "Near")]
+    (dist / "entry_points.txt").write_text("\n".join([f"[{group}]", *names, ""]))
     kernelspec(data, "far", provisioner="far-provisioner", config={"site": "moon"}, env={"FAR_KEY": "${HOME}/key"})
     kernelspec(data, "full", provisioner="far-provisioner", config={"site": "full"})
     kernelspec(data, "missing", provisioner="not-installed-provisioner")

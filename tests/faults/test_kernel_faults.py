@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from elsewhere import install, kernelspec
 from listening import here, python_spec, running
 from runtimed.errors import KernelDied, KernelError, KernelStartError
 from runtimed.kernels.kernel import Kernel
@@ -194,14 +195,17 @@ async def test_a_message_interrupt_nobody_answers_is_an_error(tmp_path: Path, mo
 DAEMON = """
 import asyncio, sys
 from pathlib import Path
+import psutil
 from listening import here, running
+from runtimed.kernels.installed import installed_spec
 
 async def main():
-    folder = Path(sys.argv[1])
-    async with running(folder / "run", here(folder)) as listener:
-        cell = listener.begin(sys.argv[2])
+    folder, code, *named = Path(sys.argv[1]), *sys.argv[2:]
+    spec = installed_spec(*named, folder) if named else here(folder)
+    async with running(folder / "run", spec) as listener:
+        cell = listener.begin(code)
         await listener.said(cell, "go")
-        print(listener.kernel.pid, flush=True)
+        print(listener.kernel.pid or psutil.Process().children()[0].pid, flush=True)
         await asyncio.Event().wait()
 
 asyncio.run(main())
@@ -212,9 +216,11 @@ STOPPED = "import os, signal\nprint('go', flush=True)\nimport time; time.sleep(0
 
 
 @contextlib.contextmanager
-def daemon_with_kernel(tmp_path: Path, code: str) -> Iterator[tuple[subprocess.Popen[str], psutil.Process]]:
+def daemon_with_kernel(
+    tmp_path: Path, code: str, *kernelspec: str
+) -> Iterator[tuple[subprocess.Popen[str], psutil.Process]]:
     with subprocess.Popen(
-        [sys.executable, "-c", DAEMON, tmp_path, code],
+        [sys.executable, "-c", DAEMON, tmp_path, code, *kernelspec],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -245,6 +251,27 @@ def test_what_a_killed_daemon_left_running_is_ended_by_the_next_one(tmp_path: Pa
     with daemon_with_kernel(tmp_path, STOPPED) as (daemon, kernel):
         assert _within(10, lambda: kernel.status() == psutil.STATUS_STOPPED)
         assert sweep_orphans(tmp_path) == []  # its daemon lives
+
+        kill(daemon)
+        ended = sweep_orphans(tmp_path)
+
+        assert [identity.pid for identity in ended] == [kernel.pid]
+        assert _has_ended(kernel)
+        assert list((tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["far", "near"])
+def test_what_another_provisioner_left_running_on_this_machine_is_ended_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    found = install(tmp_path / "far")
+    argv = (sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}")
+    kernelspec(Path(found["JUPYTER_PATH"]), "near", *argv, provisioner="near-provisioner")
+    monkeypatch.syspath_prepend(found.pop("PYTHONPATH"))
+    for variable, value in found.items():
+        monkeypatch.setenv(variable, value)
+    with daemon_with_kernel(tmp_path, STOPPED, name) as (daemon, kernel):
+        assert _within(10, lambda: kernel.status() == psutil.STATUS_STOPPED)
 
         kill(daemon)
         ended = sweep_orphans(tmp_path)

@@ -17,7 +17,7 @@ import psutil
 from runtimed.atomic import write_atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 __all__ = [
     "LAUNCH_RECORD",
@@ -25,6 +25,7 @@ __all__ = [
     "Identity",
     "identify",
     "kill_group",
+    "marked",
     "remove_files",
     "sweep_orphans",
     "write_record",
@@ -50,7 +51,7 @@ class LaunchRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     daemon: Identity
     mark: str
-    kernel: Identity | None = None  # None until it is launched
+    kernel: Identity | None = None  # None until it is launched, and where it runs on another machine
     sockets: str | None = None  # their folder, when it is not the record's
     files: tuple[str, ...] = ()  # elsewhere, and to be removed with it
     zygote: str | None = None  # the mark of the one it was forked from: what it forks itself has that one
@@ -99,25 +100,42 @@ def kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
+def marked(*marks: str | None) -> Iterator[psutil.Process]:
+    """What was launched from the places of these marks, and what that has started: looks at every process."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARK, "") in marks:
+                yield process
+
+
 def _end(record: LaunchRecord) -> list[Identity]:
     kernel = record.kernel
-    if kernel is None:
-        return []
+    if kernel is None:  # the daemon ended while it was launched: no code of a user's has run there yet
+        begun = [identify(process.pid) for process in marked(record.mark)]
+        return [_end_one(identity) for identity in begun if identity is not None]
     if identify(kernel.pid) == kernel:
-        log.warning("kernel %d outlived its daemon: killed", kernel.pid)
-        kill_group(kernel.pid)
-        _await_end(kernel)
-        return [kernel]
-    if _left_behind(kernel.pid, {record.mark, record.zygote}):
+        return [_end_one(kernel)]
+    if _left_behind(kernel.pid, record):
         kill_group(kernel.pid)
     return []
 
 
-def _left_behind(group: int, marks: set[str | None]) -> bool:
+def _end_one(kernel: Identity) -> Identity:
+    log.warning("kernel %d outlived its daemon: killed", kernel.pid)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if os.getpgid(kernel.pid) == kernel.pid:
+            kill_group(kernel.pid)
+        else:  # another's provisioner may launch it into a group that it does not lead
+            os.kill(kernel.pid, signal.SIGKILL)
+    _await_end(kernel)
+    return kernel
+
+
+def _left_behind(group: int, record: LaunchRecord) -> bool:
     """Whether a process of the ended kernel's group still runs (and it is that group, not a later one)."""
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if os.getpgid(process.pid) == group and process.environ().get(MARK, "") in marks:
+    for process in marked(record.mark, record.zygote):
+        with contextlib.suppress(OSError):
+            if os.getpgid(process.pid) == group:
                 return True
     return False
 

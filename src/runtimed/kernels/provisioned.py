@@ -2,7 +2,8 @@
 
 Nothing is assumed but jupyter_client's KernelProvisionerBase: no pid, no process group, no ipc, no shared disk. So its
 end is asked for now and then, and it is not paused when it prints too fast. Its code runs on a loop in a thread
-of its own, because it may do there what it likes, and many block.
+of its own, because it may do there what it likes, and many block. Where a process of this machine came of it, the
+record says which, so that the next daemon ends it if we are killed.
 """
 
 from __future__ import annotations
@@ -10,22 +11,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import subprocess
 import threading
 import uuid
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import psutil
 from jupyter_client.manager import AsyncKernelManager
 
 from runtimed.errors import KernelStartError, ToolMissing
 from runtimed.kernels.channels import Endpoint
+from runtimed.kernels.orphans import MARK, Identity, identify, marked
 from runtimed.kernels.place import Place
 from runtimed.kernels.process import Ending, Exit
 from runtimed.kernels.tail import Tail
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Collection, Coroutine, Iterator
     from pathlib import Path
 
     from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
@@ -116,7 +120,9 @@ class _Provisioner:
             cache_ports=False,
         )
         self._manager._kernel_spec = self._spec.kernelspec
-        return await self._manager.launch(self._spec, output)
+        endpoint = await self._manager.launch(self._spec, self._place.mark, output)
+        self._place.record(_found_here(self._theirs, self._place.mark))
+        return endpoint
 
     async def poll(self) -> int | None:
         code: int | None = await self._theirs.poll()
@@ -150,10 +156,10 @@ class _Provisioner:
 
 
 class _Manager(AsyncKernelManager):
-    async def launch(self, spec: LaunchSpec, output: int) -> Endpoint:
+    async def launch(self, spec: LaunchSpec, mark: str, output: int) -> Endpoint:
         """What start_kernel does, less its control socket (the kernel has one client: us)."""
         command, options = await self._async_pre_start_kernel(
-            env=dict(spec.env), cwd=str(spec.cwd), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            env={**spec.env, MARK: mark}, cwd=str(spec.cwd), stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
         await self._async_launch_kernel(command, **options)
         assert self.provisioner is not None  # it has launched
@@ -162,6 +168,22 @@ class _Manager(AsyncKernelManager):
 
     def cleanup_connection_file(self) -> None:
         """Called when we are collected, be the kernel alive or not; the folder goes as a whole."""
+
+
+def _found_here(provisioner: KernelProvisionerBase, mark: str) -> Identity | None:
+    """Its process on this machine, if it has one: a pid that it tells may be that of another machine."""
+    told = getattr(provisioner, "pid", None)  # LocalProvisioner has it, and what is made from it
+    if isinstance(told, int) and _is_below((os.getpid(),), told):
+        return identify(told)
+    launched = {process.pid for process in marked(mark)}
+    return next((identify(pid) for pid in launched if not _is_below(launched, pid)), None)
+
+
+def _is_below(ancestors: Collection[int], pid: int) -> bool:
+    try:
+        return any(parent.pid in ancestors for parent in psutil.Process(pid).parents())
+    except psutil.Error:  # it has ended
+        return False
 
 
 @contextlib.contextmanager
@@ -174,7 +196,7 @@ def _logged() -> Iterator[None]:
 
 
 class Provisioned(Ending):
-    """The same as a Process for whoever runs a kernel, but nobody knows a pid."""
+    """The same as a Process for whoever runs a kernel, but no signal is sent to a pid."""
 
     pid: int | None = None
 
