@@ -367,7 +367,8 @@ class RoomHost:
         with contextlib.suppress(StorageError):
             self._perform(self.room.documents.salvage())
         try:
-            self.room = self.room.reborn(self.folder.load(self.services.pool))
+            gap = not isinstance(error, DocumentPoisoned)  # of which all that was collected could be salvaged
+            self.room = self.room.reborn(self.folder.load(self.services.pool), gap=gap)
             self._perform(self.room.wake())
         except StorageError as again:
             log.error("room %s cannot be kept: %s", self.notebook_id, again)

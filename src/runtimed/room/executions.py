@@ -93,7 +93,7 @@ class Executions:
             self._show_queue()
         self._record.progress(None)
 
-    def inherit(self, before: Executions) -> None:
+    def inherit(self, before: Executions, *, gap: bool = False) -> None:
         """Go on with the kernel and the queue of a room whose documents had to be loaded anew."""
         self._queue, self.kernel = before._queue, before.kernel
         self.kernel_type, self.env_source, self._watched = before.kernel_type, before.env_source, before._watched
@@ -101,12 +101,13 @@ class Executions:
         self._behind_interrupt = before._behind_interrupt
         self.needs.inherit(before.needs)
         notebook = self._documents.notebook
-        for execution in (
-            *self._queue,
-            *self._queue.beside(),
-        ):  # that the cell shows it may not have been written any more
+        # That the cell shows it may not have been written any more.
+        for execution in (*self._queue, *self._queue.beside()):
             if notebook.has(execution.cell_id) and notebook.execution_id(execution.cell_id) != execution.execution_id:
                 self._record.linked(execution)
+        if gap:
+            for execution in filter(None, (self._queue.running, *self._queue.beside())):
+                self._record.gap(execution.execution_id)
 
     # Kernel
 

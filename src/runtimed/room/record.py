@@ -161,6 +161,13 @@ class Record:
         self.output(execution_id, PutOutput(manifest["output_id"], LAST, manifest))
         self.status(execution_id, "error", success=False)
 
+    def gap(self, execution_id: str) -> None:
+        """What it has put out may be incomplete, and who reads it is told so."""
+        output_id = f"{execution_id}:gap"
+        text = "[outputs may be missing here: the disk refused them for a while]\n"
+        manifest = {"output_type": "stream", "output_id": output_id, "name": "stderr", "text": {"inline": text}}
+        self.output(execution_id, PutOutput(output_id, LAST, manifest))
+
     def output(self, execution_id: str, op: OutputOp) -> None:
         runtime = self._documents.runtime
 

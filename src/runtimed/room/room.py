@@ -67,10 +67,13 @@ class Room:
         self.executions.wake()
         return [*self.documents.commit(), *self._look_at_project()]
 
-    def reborn(self, documents: Documents) -> Room:
-        """The same room on documents loaded anew: the kernel and the queue live on, every peer is gone."""
+    def reborn(self, documents: Documents, *, gap: bool = False) -> Room:
+        """The same room on documents loaded anew: the kernel and the queue live on, every peer is gone.
+
+        With a ``gap`` what was put out last may be in no log: the executions that run say so.
+        """
         room = Room(documents, new_id=self.executions.new_id, path=self.path)
-        room.executions.inherit(self.executions)
+        room.executions.inherit(self.executions, gap=gap)
         room.leases.inherit(self.leases)
         room.loading.status = self.loading.status
         return room

@@ -382,7 +382,20 @@ class TestKernel:
 
         assert again.executions.kernel == "running"
         assert again.documents.runtime.status(execution) == "running"
+        assert again.documents.runtime.execution(execution).outputs == []  # type: ignore[union-attr]
         assert new_documents("2").runtime.lifecycle == "NotStarted"
+
+    def test_where_the_log_has_a_gap_what_runs_says_so(self, network: Network) -> None:
+        first, second = running(network, "1", "2")
+
+        again = network.room.reborn(network.room.documents, gap=True)
+        again = again.reborn(again.documents, gap=True)  # the disk refused that, too
+        again.wake()
+
+        told = [again.documents.runtime.execution(execution) for execution in (first, second)]
+        (note,) = told[0].outputs  # type: ignore[union-attr]
+        assert (note["name"], "may be missing here" in note["text"]["inline"]) == ("stderr", True)
+        assert told[1].outputs == []  # type: ignore[union-attr]
 
     def test_the_last_to_leave_ends_the_kernel_whoever_leaves_at_the_same_time(self, network: Network) -> None:
         ann, bob = network.peers["ann"], network.join("bob")
