@@ -9,11 +9,13 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from serving import until
 
@@ -65,6 +67,19 @@ class Client:
     def enter(self, verb: str, /, **words: Any) -> Seat:
         entered = self.ask(verb, **words)
         return Seat(self, entered["seat"], entered["notebook"])
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """It is there and does nothing, as a laptop that sleeps."""
+        process = psutil.Process(self._process.pid)
+        whole = [process, *process.children(recursive=True)]
+        for part in whole:
+            part.suspend()
+        try:
+            yield
+        finally:
+            for part in whole:
+                part.resume()
 
     def kill(self) -> None:
         """Its connections end as a crash ends them."""
