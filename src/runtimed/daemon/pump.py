@@ -77,6 +77,11 @@ class OutputPump:
         elif self._timer is None:
             self._timer = self._loop.call_later(self._gap, self._go)
 
+    @property
+    def backlog(self) -> int:
+        """Characters of output that wait to be delivered."""
+        return self._backlog
+
     def close(self) -> None:
         """Deliver nothing more."""
         for timer in (self._timer, *self._silences.values()):

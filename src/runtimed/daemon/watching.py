@@ -76,7 +76,7 @@ class Watcher:
     def _is_wanted(self, message: KernelMessage) -> bool:
         if self._host is None and not self._untold:  # before the first execution there is nothing to show
             return message.msg_type == "execute_input"
-        if self._weight <= UNTOLD_MAX or not weight(message):
+        if self._weight + self._pump.backlog <= UNTOLD_MAX or not weight(message):
             return True
         log.warning("a watched kernel puts out more than can be recorded: a %s is left out", message.msg_type)
         return False
