@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["Layer", "LayerStore", "Resolved", "digest", "python_identity", "remove_tree"]
+__all__ = ["Layer", "LayerStore", "Resolved", "claim", "digest", "python_identity", "remove_tree"]
 
 LAYOUT = "1"  # part of every key: raise it when a layer is built in another way
 READY = ".ready"
@@ -155,11 +155,15 @@ class LayerStore:
     @contextlib.contextmanager
     def try_lock(self, key: str) -> Iterator[bool]:
         """Whether we are the builder of ``key``. The system lets go of it when we die."""
-        fd = os.open(self.root / "locks" / key, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = self.open_lock(key)
         try:
-            yield _claim(fd)
+            yield claim(fd)
         finally:
             os.close(fd)
+
+    def open_lock(self, key: str) -> int:
+        """To be claimed, and closed: that lets go of it."""
+        return os.open(self.root / "locks" / key, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def sweep(self) -> int:
         """Remove what killed builds and replaced layers left; how many there were."""
@@ -178,7 +182,8 @@ def digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:24]
 
 
-def _claim(fd: int) -> bool:
+def claim(fd: int) -> bool:
+    """Whether the lock is ours now; it is nobody's but ours then."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
