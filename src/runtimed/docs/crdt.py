@@ -209,11 +209,16 @@ class Document(Reads):
         return plan.ready
 
     def _take(self, plan: Plan) -> None:
-        if plan.ready:
-            before = self.heads
-            self._feed([change.raw for change in plan.ready], before)
+        if not plan.ready:
+            self._history.accept(plan)
+            return
+        before = self.heads
+        self._feed([change.raw for change in plan.ready], before)
+        now = tuple(self._call("get_heads"))
+        if now == before:  # it skips in silence what it cannot decode
+            raise RemoteProtocolError("changes of which the binding takes none")
         self._history.accept(plan)
-        if plan.ready and tuple(self._call("get_heads")) != self.heads:
+        if now != self.heads:
             raise self._poison("it did not take the changes it was given")
 
     def _feed(self, raws: Sequence[bytes], before: tuple[bytes, ...]) -> None:
