@@ -322,9 +322,10 @@ UNFIT = {
 }
 
 
+@pytest.mark.parametrize("after_another", [False, True], ids=["alone", "after a good one"])
 @pytest.mark.parametrize(("old", "new"), UNFIT.values(), ids=UNFIT)
 def test_a_change_with(
-    standing: Daemon, notebook_id: str, good: Session, peer: RawPeer, old: bytes, new: bytes
+    standing: Daemon, notebook_id: str, good: Session, peer: RawPeer, old: bytes, new: bytes, after_another: bool
 ) -> None:
     """Such a change ends its sender's connection: the room is not even loaded anew, and everybody else stays."""
     with RawPeer(standing.socket) as mallory:
@@ -334,7 +335,11 @@ def test_a_change_with(
             lambda tx: tx.insert(tx.put_list(ROOT, "l"), 0, True)  # type: ignore[arg-type,return-value]
         )
         assert raw.count(old) == 1
-        mallory.send(FrameType.AUTOMERGE_SYNC, encode_sync((), (), (), [resealed(raw.replace(old, new))]))
+        (good_one,) = Document.empty(actor=mallory.replica.document.actor + "/2").commit(
+            lambda tx: tx.put(ROOT, "g", 1)
+        )
+        sent = [resealed(raw.replace(old, new))]
+        mallory.send(FrameType.AUTOMERGE_SYNC, encode_sync((), (), (), [good_one, *sent] if after_another else sent))
 
         assert mallory.dropped(5)
     assert isinstance(peer.answer(peer.ask(AcknowledgeNotebookSync())), NotebookSyncAcknowledged)

@@ -83,6 +83,22 @@ def test_what_the_binding_skips_is_refused_and_leaves_the_document_whole() -> No
     assert Document.load(document.save(), actor="other").heads == document.heads
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_many_changes_none_is_taken_if_one_would_be_skipped(order: int) -> None:
+    document = Document.from_changes([notebook_genesis()], actor="daemon")
+    before = document.heads
+    other = Document.empty(actor="other")
+    (good,) = other.commit(lambda tx: tx.put(ROOT, "good", True))
+    both = [good, patched(NUMBER, b"\x01k", b"\x01\xff")][::order]
+
+    with pytest.raises(RemoteProtocolError, match="cannot be decoded"):
+        document.apply([parse_change(raw) for raw in both])
+
+    assert document.heads == before
+    document.apply([parse_change(good), parse_change(NUMBER)])
+    assert (document.get(ROOT, "good"), document.get(ROOT, "k")) == (True, 5)
+
+
 def test_a_date_is_read_as_text_and_one_beyond_all_calendars_is_refused() -> None:
     eight = made(lambda tx: tx.put(ROOT, "k", ScalarType.Int, 253_402_300_799_999))
     length = write_uleb(7 << 4 | 4)
