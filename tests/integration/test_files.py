@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +248,37 @@ def test_nothing_is_saved_over_a_file_that_is_open_or_was_never_read(daemon: Dae
                 mine.save(bad)
         assert sources(mine) == ["mine"]
     assert (saved(theirs), saved(tmp_path / "unread.ipynb")) == (["theirs"], ["unread"])
+
+
+UNWATCHED = """
+import runtimed.daemon.saver as saver
+from runtimed.cli.daemon import main
+from runtimed.errors import StorageError
+watch = saver.watch
+async def refused_once(*args, **options):
+    saver.watch = watch
+    raise StorageError("not this time")
+    yield
+saver.watch = refused_once
+main()
+"""  # as when the folder goes away and comes back at a bad moment
+
+
+def test_a_daemon_ends_whose_last_save_is_what_a_watch_waited_for(daemon: Daemon, tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", UNWATCHED, "run"], stderr=subprocess.DEVNULL)
+    try:
+        until(daemon.client.ping)
+        session = Session(str(tmp_path / "x.ipynb"))
+        session.create_cell("kept")
+
+        process.terminate()
+
+        assert process.wait(30) == 0
+        assert saved(tmp_path / "x.ipynb") == ["kept"]
+        session.close()
+    finally:
+        process.kill()
+        process.wait()
 
 
 # ------------------------------------------------------------------ signatures

@@ -181,13 +181,13 @@ class Saver:
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.wait([self._opening])
-        if self._watching is not None:
-            self._watching[1].set()
         if self._behind:
             await self._autosave()
         async with self._turn:
             self._closed = True
             self._cancel_timer()
+        if self._watching is not None:  # the last save may have begun it
+            self._watching[1].set()
         self._host.flush()  # what was told last belongs into the logs, which close now
 
     async def _autosave(self) -> None:
