@@ -66,6 +66,7 @@ class NteractDaemon:
     def __init__(self, release: Path, folder: Path, socket: Path) -> None:
         self.folder, self.socket = folder, socket
         self._release = release
+        self._pool = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._left: list[psutil.Process] = []  # its kernels outlive it by a while
 
@@ -74,9 +75,13 @@ class NteractDaemon:
         return self._process is not None and self._process.poll() is None
 
     def start(self, *, pool: int = 0) -> None:
-        """Unless it runs. Back when it answers, and with a ``pool`` when one environment of it is ready."""
+        """Unless it runs. Back when it answers, and with a ``pool`` when one environment of it is ready.
+
+        One that is started again has the pool it had.
+        """
+        self._pool = max(pool, self._pool)
         if not self.runs:
-            self._launch(pool)
+            self._launch(self._pool)
         if pool:
             self._warmed()
 
