@@ -198,6 +198,24 @@ async def test_pixi_lock_is_kept(build: Build, channel: str, tmp_path: Path, ker
     assert (tmp_path / "pixi.lock").read_bytes() == before
 
 
+async def test_a_pypi_package_is_the_very_file_that_was_locked(build: Build, channel: str, tmp_path: Path) -> None:
+    (tmp_path / "pixi.toml").write_text(f"[workspace]\nchannels = ['{channel}']\n[pypi-dependencies]\nsix = '*'\n")
+    place = "https://files.pythonhosted.org/packages/six-1.16.0-py2.py3-none-any.whl"
+    lock = (
+        f"version: 6\nenvironments: {{default: {{channels: [{{url: '{channel}'}}], "
+        f"packages: {{{rattler.Subdir.current()}: [{{pypi: '{place}'}}]}}}}}}\n"
+        f"packages: [{{pypi: '{place}', name: six, version: 1.16.0, sha256: %s}}]\n"
+    )
+    (tmp_path / "pixi.lock").write_text(lock % ("0" * 64))
+    with pytest.raises(InstallError, match="not what was locked"):
+        await build("pixi:toml", folder=tmp_path)
+
+    (tmp_path / "pixi.lock").write_text(lock % "8abb2f1d86890a2dfb989f9a77cfcfd3e47c2a354b01111771326f8aa26e0254")
+    environment = await build("pixi:toml", folder=tmp_path)
+
+    assert "six==1.16.0" in environment.pinned
+
+
 async def test_a_lock_that_no_longer_fits_is_resolved_anew_and_said(build: Build, channel: str, tmp_path: Path) -> None:
     (tmp_path / "pixi.toml").write_text(f"[workspace]\nchannels = ['{channel}']\n[dependencies]\ngreeting = '2.*'\n")
     platform = rattler.LockPlatform(str(rattler.Subdir.current()))

@@ -134,8 +134,9 @@ async def _with_pip(
 ) -> tuple[tuple[str, ...], Layer]:
     site.progress(Progress("resolving", f"Resolving {', '.join(spec.pip)} for pip"))
     folder = spec.folder or site.store.root
-    added = await _would_add(site, (*spec.pip, *locked), base, folder, refresh=refresh)
-    lines = (*spec.pip, *added)
+    wanted = (*spec.pip, *locked)
+    added = await _would_add(site, wanted, base, folder, refresh=refresh)
+    lines = (*wanted, *added)
     key = digest([LAYOUT, "conda+pip", base.key, lines])
     build = partial(_fill_with_pip, site, records, lines, folder, key)
     return added, await ensure(key, build, store=site.store, progress=site.progress)

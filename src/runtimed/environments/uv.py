@@ -232,6 +232,9 @@ def classify(stderr: str) -> EnvError:
     if "network was disabled" in lowered:
         hint = "connect to the network once"
         return InstallError(f"not all packages are in the cache: {text}", hint=hint, kind="network")
+    if "hash mismatch" in lowered:
+        hint = "lock again if the index is right to have another file than the lock file names"
+        return InstallError(f"what was downloaded is not what was locked: {text}", hint=hint)
     if "no space left" in lowered or "disk quota" in lowered:
         hint = "free some space, then start the kernel again"
         return InstallError(f"the disk is full: {text}", hint=hint, kind="disk")

@@ -94,7 +94,7 @@ async def test_what_takes_too_long_is_ended_and_its_last_words_are_told(monkeypa
         ("No solution found\nhint: the network was disabled", InstallError, "cache"),
         ("Failed to fetch: `https://a:secret@h.test/numpy/`\n tcp connect error", InstallError, "cannot be reached"),
         ("error: failed to write: No space left on device (os error 28)", InstallError, "disk is full"),
-        ("Hash mismatch for `wcwidth==0.9.4`", InstallError, "could not be built.*Hash mismatch"),
+        ("Hash mismatch for `wcwidth==0.9.4`", InstallError, "not what was locked.*Hash mismatch"),
     ],
 )
 def test_uvs_words_become_the_error_they_amount_to(said: str, error: type[EnvError], means: str) -> None:
