@@ -40,14 +40,16 @@ def settled(seat: Seat, executions: list[str]) -> dict[str, str]:
 
 @scenario()
 def runs_a_cell_and_reads_its_streams(place: Place) -> None:
+    # Two cells: nteract's 2.9.0 daemon writes stderr once more behind a value, one time in ten.
     seat = place.room()
 
-    result = seat.runs("import sys\nprint('said')\nprint('complained', file=sys.stderr)\n6 * 7")
+    result = seat.runs("import sys\nprint('said')\nprint('complained', file=sys.stderr)")
+    value = seat.runs("6 * 7")
 
     assert result["success"] is True and isinstance(result["count"], int)
     assert (result["stdout"], result["stderr"]) == ("said\n", "complained\n")
-    assert result["outputs"][-1]["type"] == "execute_result"
-    assert result["outputs"][-1]["data"]["text/plain"] == "42"
+    assert value["outputs"][-1]["type"] == "execute_result"
+    assert value["outputs"][-1]["data"]["text/plain"] == "42"
 
 
 @scenario(quick=False)
