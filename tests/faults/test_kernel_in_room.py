@@ -158,6 +158,27 @@ def test_a_frame_that_breaks_the_room_takes_nothing_with_it_that_came_before(
     assert session.run("1").success
 
 
+# ------------------------------------------------------------------ the daemon stands still
+
+
+def test_what_a_kernel_puts_out_meanwhile_is_all_there(standing: Daemon, session: Session, tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    code = f"for n in range(5000): print(n, flush=True)\nopen({str(done)!r}, 'w').close()"
+    cell_id = session.create_cell(f"import time; print('begun', flush=True); time.sleep(1)\n{code}")
+    execution_id = session.queue_cell(cell_id)
+    until(lambda: "begun" in said(session, cell_id))
+
+    process = standing.process
+    process.suspend()
+    try:
+        until(done.exists)
+    finally:
+        process.resume()
+
+    result = session.wait_execution(execution_id)
+    assert result.stdout == "begun\n" + "".join(f"{n}\n" for n in range(5000))
+
+
 # ------------------------------------------------------------------ the kernel dies
 
 

@@ -24,6 +24,8 @@ __all__ = ["Life"]
 ASKED_TO_END_S = 2.5  # after shutdown_request, then SIGTERM
 TERMINATED_S = 1.5  # after SIGTERM, then SIGKILL
 NUDGE_S = (0.02, 1.0)  # first and longest wait for a sign on iopub before the kernel is asked again
+# ipykernel's iopub drops what is more than libzmq's 1000 messages ahead of us, and tells nobody.
+KEEP_ALL = "(lambda iopub: iopub.schedule(lambda: iopub.socket.set_hwm(0)))(get_ipython().kernel.iopub_thread)"
 
 
 class Life:
@@ -48,6 +50,7 @@ class Life:
             async with asyncio.timeout(timeout):
                 info = await self.ask("shell", "kernel_info_request", {}, timeout)
                 await self._hear()
+                self._keep_all(info)
                 return info
         except (KernelError, TimeoutError) as exc:
             raise await self._start_error(timeout) from exc
@@ -111,6 +114,12 @@ class Life:
             except TimeoutError:
                 await self.ask("shell", "kernel_info_request", {}, longest)
                 patience = min(2 * patience, longest)
+
+    def _keep_all(self, info: Mapping[str, Any]) -> None:
+        """After the subscription, whose pipe it is about; nobody waits for it, as what is asked next comes behind it."""
+        if info.get("implementation") == "ipython":
+            content = {"code": KEEP_ALL, "silent": True, "store_history": False, "allow_stdin": False}
+            self.send("shell", "execute_request", content, msg_id=uuid.uuid4().hex)
 
     async def _start_error(self, timeout: float) -> KernelStartError:
         exit = self.process.exit
