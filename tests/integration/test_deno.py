@@ -73,6 +73,16 @@ async def test_what_a_cell_puts_out_is_there_when_it_is_done(listener: Listener)
     assert [await listener.run(f"{n} + 1") for n in range(30)] == [("ok", str(n + 1)) for n in range(30)]
 
 
+@pytest.mark.anyio
+async def test_every_line_is_there_and_is_its_own_cells(listener: Listener) -> None:
+    """Deno says that it is done when it has sent a few hundred of them, and gives the next cell the rest."""
+    lines = "".join(f"{n}\n" for n in range(5000))
+
+    assert await listener.run("for (let n = 0; n < 5000; n++) console.log(n)") == ("ok", lines)
+    assert await listener.run("console.log('next'); 42") == ("ok", "next\n42")
+    assert await listener.run("for (let n = 0; n < 5000; n++) { console.log(n); await null }; 0") == ("ok", lines + "0")
+
+
 def test_without_deno_the_command_that_brings_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setitem(__import__("sys").modules, "deno", None)

@@ -124,7 +124,8 @@ def test_a_kernel_that_dies_in_execute_interactive_is_dead_and_keeps_nobody_wait
     km = manager()
     with running(km) as client:
         with pytest.raises(TimeoutError):  # jupyter_client's own words for a reply that never comes
-            client.execute_interactive("import os; os._exit(3)", timeout=2)
+            # The pause is for the kernel's own threads: what they have not sent when it ends nobody can know of.
+            client.execute_interactive("import os, time; time.sleep(0.5); os._exit(3)", timeout=2)
         assert not km.is_alive()
         with Session(own_notebook(daemon), socket_path=daemon.socket) as session:
             until(lambda: [output.ename for cell in session.get_cells() for output in cell.outputs] == ["KernelDied"])

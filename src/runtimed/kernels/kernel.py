@@ -8,12 +8,10 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runtimed.errors import InvalidRequest, KernelDied
-from runtimed.kernels.latecomers import Latecomers
 from runtimed.kernels.reserve import start_kernel
 
 if TYPE_CHECKING:
@@ -133,8 +131,7 @@ class Kernel:
     def guard(self) -> None:
         """Have ``exit`` and ``quit`` end the client that runs them, not the kernel of everybody."""
         if self.info.get("implementation") == "ipython":
-            content = {"code": GUARD, "silent": True, "store_history": False, "allow_stdin": False}
-            self._alive().send("shell", "execute_request", content, msg_id=uuid.uuid4().hex)
+            self._alive().run_silently(GUARD)
 
     def send_comm(self, message: Mapping[str, Any]) -> None:
         """Pass a peer's comm message on under its own message id (the wire's send_comm)."""
@@ -188,8 +185,7 @@ class Kernel:
 
     async def _begin(self) -> None:
         life, self.info = await self._start(self._spec, self._runtime_dir, self._timeout)
-        take = Latecomers(life, self._on_batch).take if self._spec.late_outputs else self._on_batch
-        life.serve(take, self._died)
+        life.serve(self._on_batch, self._died)
         self._life = life
 
     async def _end(self, *, now: bool) -> None:

@@ -1,8 +1,8 @@
 """Latecomers: a kernel that puts out results after it has said that it is done is heard out before it is believed.
 
-Deno sends a cell's value beside its reply and idle, and one in some overtakes it. Whatever it answers next comes after
-that, so each reply waits for the answer to a question: for the idle of that on iopub, where the value comes too. The
-answer itself comes by another socket, which may be read first.
+Deno queues what a cell prints and sends it while it goes on: reply and idle overtake it, thousands of lines at times,
+and the rest is said to be the next cell's. So both are held back, and a question is asked: a silent execution whose own
+word goes through the same queue. What comes before that word was the cell's, and is said to be.
 """
 
 from __future__ import annotations
@@ -11,48 +11,101 @@ import asyncio
 import uuid
 from typing import TYPE_CHECKING
 
-from runtimed.errors import KernelError
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from runtimed.kernels.life import Life
     from runtimed.kernels.messages import KernelMessage
 
 __all__ = ["Latecomers"]
 
-ANSWER_S = 1.0
+SAID_ALL = "runtimed_said_all"  # a message type of nobody else's
+QUESTION = f"Deno.jupyter.broadcast({SAID_ALL!r}, {{}})"
+SILENCE_S = 1.0  # then the question is not heard: the kernel is busy with another's, or deaf
+
+
+class _Execution:
+    """What was heard of one that may have more to say."""
+
+    def __init__(self, message: KernelMessage) -> None:
+        self.msg_id = message.parent_id
+        self.parent = message.raw[1:2]
+        self.end: list[KernelMessage] = []  # its reply and its idle, held back
+        self.said_all = False
+        self.silence: asyncio.TimerHandle | None = None
+
+    def owns(self, message: KernelMessage) -> KernelMessage:
+        """The message as one of its own."""
+        raw = (*message.raw[:1], *self.parent, *message.raw[2:])
+        return message._replace(parent_id=self.msg_id, raw=raw)
 
 
 class Latecomers:
-    """Stands between a kernel's messages and whoever takes them."""
+    """Stands before whoever takes a kernel's messages; ``ask`` sends code and the message id of its request."""
 
-    def __init__(self, life: Life, on_batch: Callable[[list[KernelMessage]], None]) -> None:
-        self._life = life
+    def __init__(self, ask: Callable[[str, str], None], on_batch: Callable[[list[KernelMessage]], None]) -> None:
+        self._ask = ask
         self._on_batch = on_batch
-        self._heard: dict[str, asyncio.Event] = {}  # by question
-        self._waiting: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._open: dict[str, _Execution] = {}  # by message id, until it is believed
+        self._asked: dict[str, _Execution] = {}  # by that of the question
 
     def take(self, batch: list[KernelMessage]) -> None:
-        if outputs := [message for message in batch if message.msg_type != "execute_reply"]:
-            self._on_batch(outputs)
-        for message in batch:
-            if message.msg_type == "execute_reply":
-                task = asyncio.get_running_loop().create_task(self._let_through(message))
-                self._waiting.add(task)
-                task.add_done_callback(self._waiting.discard)
-            elif message.parent_id in self._heard and message.content.get("execution_state") == "idle":
-                self._heard[message.parent_id].set()
+        if heard := [passed for message in batch for passed in self._pass(message)]:
+            self._on_batch(heard)
 
-    async def _let_through(self, reply: KernelMessage) -> None:
+    def believe_all(self) -> None:
+        """Nothing follows any more: the kernel has ended."""
+        for execution in list(self._open.values()):
+            self._believe(execution)
+
+    def _pass(self, message: KernelMessage) -> Iterator[KernelMessage]:
+        if (execution := self._asked.get(message.parent_id)) is not None:
+            yield from self._answer(execution, message)
+        elif message.msg_type == "execute_reply":
+            self._open.setdefault(message.parent_id, _Execution(message)).end.append(message)
+            self._question(self._open[message.parent_id])
+        elif (execution := self._open.get(message.parent_id)) is not None and _is_idle(message):
+            execution.end.append(message)
+        else:
+            if message.msg_type == "execute_input":
+                self._open.setdefault(message.parent_id, _Execution(message))
+            yield message
+
+    def _question(self, execution: _Execution) -> None:
+        # One whose word was heard stays while it is the last: what is printed later still is said to be the question's.
+        self._asked = {asked: other for asked, other in self._asked.items() if not other.said_all}
         question = uuid.uuid4().hex
-        heard = self._heard[question] = asyncio.Event()
-        try:
-            await self._life.ask("shell", "kernel_info_request", {}, ANSWER_S, msg_id=question)
-            async with asyncio.timeout(ANSWER_S):
-                await heard.wait()
-        except (KernelError, TimeoutError):
-            pass  # it is busy, or dead: then it has said all
-        finally:
-            del self._heard[question]
-            self._on_batch([reply])
+        self._asked[question] = execution
+        self._listen(execution)
+        self._ask(QUESTION, question)
+
+    def _answer(self, execution: _Execution, message: KernelMessage) -> Iterator[KernelMessage]:
+        if message.msg_type == SAID_ALL or (
+            message.msg_type == "execute_reply" and message.content.get("status") != "ok"
+        ):
+            yield from self._released(execution)
+        elif message.msg_type not in ("status", "execute_input", "execute_reply"):
+            self._listen(execution)
+            yield execution.owns(message)
+
+    def _listen(self, execution: _Execution) -> None:
+        if execution.silence is not None:
+            execution.silence.cancel()
+        if not execution.said_all:
+            execution.silence = self._loop.call_later(SILENCE_S, self._believe, execution)
+
+    def _believe(self, execution: _Execution) -> None:
+        if end := self._released(execution):
+            self._on_batch(end)
+
+    def _released(self, execution: _Execution) -> list[KernelMessage]:
+        if execution.silence is not None:
+            execution.silence.cancel()
+        execution.said_all = True
+        self._open.pop(execution.msg_id, None)
+        end, execution.end = execution.end, []
+        return end
+
+
+def _is_idle(message: KernelMessage) -> bool:
+    return message.msg_type == "status" and message.content.get("execution_state") == "idle"

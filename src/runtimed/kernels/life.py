@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtimed.errors import KernelDied, KernelError, KernelStartError
 from runtimed.kernels.channels import Channels
+from runtimed.kernels.latecomers import Latecomers
 from runtimed.kernels.messages import Codec
 from runtimed.kernels.replies import Replies
 
@@ -31,7 +32,9 @@ KEEP_ALL = "(lambda iopub: iopub.schedule(lambda: iopub.socket.set_hwm(0)))(get_
 class Life:
     """``serve`` after ``ready``; ``end`` always, unless it has ended by itself."""
 
-    def __init__(self, process: KernelProcess | Provisioned, *, message_interrupts: bool) -> None:
+    def __init__(
+        self, process: KernelProcess | Provisioned, *, message_interrupts: bool, late_outputs: bool = False
+    ) -> None:
         self.process = process
         self._message_interrupts = message_interrupts
         self._codec = Codec(process.endpoint.key, uuid.uuid4().hex)
@@ -41,7 +44,9 @@ class Life:
         self._on_batch: Callable[[list[KernelMessage]], None] | None = None
         self.on_message: Callable[[KernelMessage], None] | None = None  # hears all of it, first
         self._on_death: Callable[[Exit, str], None] | None = None
-        self._channels = Channels(process.endpoint, self._codec, self._take)
+        self._latecomers = Latecomers(self.run_silently, self._take) if late_outputs else None
+        take = self._latecomers.take if self._latecomers else self._take
+        self._channels = Channels(process.endpoint, self._codec, take)
         process.on_exit(self._exited)
 
     async def ready(self, timeout: float) -> dict[str, Any]:
@@ -63,6 +68,11 @@ class Life:
 
     def send(self, channel: str, msg_type: str, content: Mapping[str, Any], *, msg_id: str, **parts: Any) -> None:
         self._channels.send(channel, self._codec.encode(msg_type, content, msg_id=msg_id, **parts))
+
+    def run_silently(self, code: str, msg_id: str | None = None) -> None:
+        """It counts for nothing, and its answer is nobody's."""
+        content = {"code": code, "silent": True, "store_history": False, "allow_stdin": False}
+        self.send("shell", "execute_request", content, msg_id=msg_id or uuid.uuid4().hex)
 
     def forward(self, channel: str, raw: Sequence[bytes]) -> None:
         """Somebody else's message, under our key: answers name it as their parent."""
@@ -116,10 +126,9 @@ class Life:
                 patience = min(2 * patience, longest)
 
     def _keep_all(self, info: Mapping[str, Any]) -> None:
-        """After the subscription, whose pipe it is about; nobody waits for it, as what is asked next comes behind it."""
+        """After the subscription, whose pipe it is about; nobody waits, since what is asked next comes behind it."""
         if info.get("implementation") == "ipython":
-            content = {"code": KEEP_ALL, "silent": True, "store_history": False, "allow_stdin": False}
-            self.send("shell", "execute_request", content, msg_id=uuid.uuid4().hex)
+            self.run_silently(KEEP_ALL)
 
     async def _start_error(self, timeout: float) -> KernelStartError:
         exit = self.process.exit
@@ -153,6 +162,8 @@ class Life:
         self._channels.finish(self._has_said_all)
 
     def _has_said_all(self) -> None:
+        if self._latecomers is not None:
+            self._latecomers.believe_all()
         self.process.discard().add_done_callback(self._finished)
 
     def _finished(self, _: object) -> None:

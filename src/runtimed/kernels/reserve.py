@@ -37,7 +37,7 @@ CAN_FORK = sys.platform == "linux"  # elsewhere a fork without exec is not safe,
 async def start_kernel(spec: LaunchSpec, runtime_dir: Path, timeout: float) -> tuple[Life, dict[str, Any]]:
     """A process of its own: the way that is always there."""
     process = await provision(spec, runtime_dir, timeout) if spec.elsewhere else await launch(spec, runtime_dir)
-    life = Life(process, message_interrupts=spec.interrupt_mode == "message")
+    life = Life(process, message_interrupts=spec.interrupt_mode == "message", late_outputs=spec.late_outputs)
     return life, await life.ready(timeout)
 
 

@@ -1,68 +1,131 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from runtimed.errors import KernelDied
-from runtimed.kernels.latecomers import Latecomers
+from runtimed.kernels import latecomers
+from runtimed.kernels.latecomers import SAID_ALL, Latecomers
 from runtimed.kernels.messages import KernelMessage
 
 pytestmark = pytest.mark.anyio
 
 
-class AskedLife:
-    """Stands in for a Life: a question is answered when the test says so."""
+class Heard:
+    """Both ends of one that stands in between: what it asked, and what it let through."""
 
     def __init__(self) -> None:
-        self.asked: list[str | None] = []
-        self.answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self.questions: list[str] = []
+        self.messages: list[KernelMessage] = []
+        self.late = Latecomers(lambda code, msg_id: self.questions.append(msg_id), self._take)
 
-    async def ask(
-        self, channel: str, msg_type: str, content: Mapping[str, Any], timeout: float, *, msg_id: str | None = None
-    ) -> dict[str, Any]:
-        self.asked.append(msg_id)
-        return await self.answer
+    def _take(self, batch: list[KernelMessage]) -> None:
+        self.messages += batch
 
+    def say(self, *messages: KernelMessage) -> list[str]:
+        """What is let through of these, and of nothing before."""
+        self.messages = []
+        self.late.take(list(messages))
+        return self.said
 
-def message(channel: str, msg_type: str, parent: str = "x", **content: Any) -> KernelMessage:
-    return KernelMessage(channel, msg_type, "m", parent, content, {}, [])
-
-
-async def rest() -> None:
-    for _ in range(5):
-        await asyncio.sleep(0)
-
-
-async def test_a_reply_is_let_through_behind_what_comes_until_the_kernel_is_idle_again() -> None:
-    heard: list[str] = []
-    life = AskedLife()
-    late = Latecomers(life, lambda batch: heard.extend(m.msg_type for m in batch))  # type: ignore[arg-type]
-
-    late.take([message("iopub", "status"), message("shell", "execute_reply")])
-    await rest()
-    life.answer.set_result({})  # by a socket of its own, ahead of what iopub still holds
-    await rest()
-    late.take(
-        [message("iopub", "status", str(life.asked[0]), execution_state="busy"), message("iopub", "execute_result")]
-    )
-    await rest()
-    assert heard == ["status", "status", "execute_result"]
-    late.take([message("iopub", "status", str(life.asked[0]), execution_state="idle")])
-    await rest()
-
-    assert heard == ["status", "status", "execute_result", "status", "execute_reply"]
+    @property
+    def said(self) -> list[str]:
+        return [f"{m.content.get('execution_state') or m.msg_type} of {m.parent_id}" for m in self.messages]
 
 
-async def test_a_kernel_that_cannot_be_asked_is_believed() -> None:
-    heard: list[str] = []
-    life = AskedLife()
-    life.answer.set_exception(KernelDied("gone"))
-    late = Latecomers(life, lambda batch: heard.extend(m.msg_type for m in batch))  # type: ignore[arg-type]
+def message(msg_type: str, parent: str = "x", **content: Any) -> KernelMessage:
+    channel = "shell" if msg_type.endswith("_reply") else "iopub"
+    raw = (b"header", f"the header of {parent}".encode(), b"{}", b"content", b"buffer")
+    return KernelMessage(channel, msg_type, "m", parent, content, {}, [], raw)
 
-    late.take([message("shell", "execute_reply")])
-    await rest()
 
-    assert heard == ["execute_reply"]
+def status(state: str, parent: str = "x") -> KernelMessage:
+    return message("status", parent, execution_state=state)
+
+
+def executed(parent: str = "x") -> list[KernelMessage]:
+    idle = status("idle", parent)
+    return [status("busy", parent), message("execute_input", parent), message("execute_reply", parent), idle]
+
+
+async def test_reply_and_idle_wait_for_what_the_kernel_still_has_to_say() -> None:
+    heard = Heard()
+
+    assert heard.say(*executed()) == ["busy of x", "execute_input of x"]
+    (question,) = heard.questions
+    late = [status("busy", question), message("execute_input", question), message("stream", question, text="late")]
+    assert heard.say(*late) == ["stream of x"]
+    assert heard.messages[0].raw == (b"header", b"the header of x", b"{}", b"content", b"buffer")
+    # Its reply and its idle overtake its word too.
+    assert heard.say(message("execute_reply", question, status="ok"), status("idle", question)) == []
+    more = message("execute_result", question)
+    assert heard.say(more, message(SAID_ALL, question)) == ["execute_result of x", "execute_reply of x", "idle of x"]
+
+
+async def test_an_idle_that_comes_before_the_reply_waits_too() -> None:
+    heard = Heard()
+    busy, asked, reply, idle = executed()
+
+    assert heard.say(busy, asked, idle) == ["busy of x", "execute_input of x"]
+    assert heard.say(reply) == []
+    assert heard.say(message(SAID_ALL, heard.questions[0])) == ["idle of x", "execute_reply of x"]
+
+
+async def test_a_reply_that_comes_before_all_else_waits_too() -> None:
+    heard = Heard()
+    busy, asked, reply, idle = executed()
+
+    assert heard.say(reply, busy, asked, idle) == ["busy of x", "execute_input of x"]
+    assert heard.say(message(SAID_ALL, heard.questions[0])) == ["execute_reply of x", "idle of x"]
+
+
+async def test_what_is_printed_when_a_cell_is_long_done_is_still_its_own() -> None:
+    heard = Heard()
+    heard.say(*executed(), message(SAID_ALL, "nobody's"))
+    heard.say(message(SAID_ALL, heard.questions[0]))
+
+    assert heard.say(message("stream", heard.questions[0])) == ["stream of x"]
+
+    heard.say(*executed("y"))
+    assert heard.say(message("stream", heard.questions[1])) == ["stream of y"]
+
+
+async def test_other_requests_pass() -> None:
+    heard = Heard()
+
+    assert heard.say(status("busy"), status("idle"), message("complete_reply")) == [
+        "busy of x",
+        "idle of x",
+        "complete_reply of x",
+    ]
+    assert heard.questions == []
+
+
+async def test_a_kernel_that_cannot_answer_is_believed() -> None:
+    heard = Heard()
+    heard.say(*executed())
+
+    answer = message("execute_reply", heard.questions[0], status="error")
+    assert heard.say(answer) == ["execute_reply of x", "idle of x"]
+
+
+async def test_a_kernel_that_does_not_answer_is_believed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latecomers, "SILENCE_S", 0)
+    heard = Heard()
+    heard.say(*executed())
+    heard.messages = []
+
+    await asyncio.sleep(0.01)
+
+    assert heard.said == ["execute_reply of x", "idle of x"]
+
+
+async def test_the_end_of_a_kernel_lets_all_through() -> None:
+    heard = Heard()
+    heard.say(*executed("x"), *executed("y"))
+    heard.messages = []
+
+    heard.late.believe_all()
+
+    assert heard.said == ["execute_reply of x", "idle of x", "execute_reply of y", "idle of y"]
