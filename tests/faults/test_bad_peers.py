@@ -314,12 +314,46 @@ def test_changes_whose_ground_never_comes_do_not_hold_up_others(good: Session, p
     )
 
 
+# What of a change's columns becomes what: the binding would panic on it, or skip it without a word.
+UNFIT = {
+    "an author that it does not name": (b"\x70\x02\x00\x01\x7f\x00", b"\x70\x02\x00\x01\x7f\x12"),
+    "a key that is no text": (b"\x7f\x01l\x00\x01", b"\x7f\x01\xff\x00\x01"),
+    "an increment of nothing": (b"\x7e\x02\x01\x7e\x00\x02", b"\x7e\x02\x05\x7e\x00\x02"),
+}
+
+
+@pytest.mark.parametrize("after_another", [False, True], ids=["alone", "after a good one"])
+@pytest.mark.parametrize(("old", "new"), UNFIT.values(), ids=UNFIT)
+def test_a_change_with(
+    standing: Daemon, notebook_id: str, good: Session, peer: RawPeer, old: bytes, new: bytes, after_another: bool
+) -> None:
+    """Such a change ends its sender's connection: the room is not even loaded anew, and everybody else stays."""
+    with RawPeer(standing.socket) as mallory:
+        mallory.join(notebook_id)
+        assert mallory.replica is not None
+        (raw,) = mallory.replica.document.commit(
+            lambda tx: tx.insert(tx.put_list(ROOT, "l"), 0, True)  # type: ignore[arg-type,return-value]
+        )
+        assert raw.count(old) == 1
+        (good_one,) = Document.empty(actor=mallory.replica.document.actor + "/2").commit(
+            lambda tx: tx.put(ROOT, "g", 1)
+        )
+        sent = [resealed(raw.replace(old, new))]
+        mallory.send(FrameType.AUTOMERGE_SYNC, encode_sync((), (), (), [good_one, *sent] if after_another else sent))
+
+        assert mallory.dropped(5)
+    assert isinstance(peer.answer(peer.ask(AcknowledgeNotebookSync())), NotebookSyncAcknowledged)
+    good.create_cell("after")
+    peer.until(lambda: peer.replica is not None and len(peer.replica.notebook.cell_ids()) == 2)
+    shown(good, "before", "after")
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", range(4))
 def test_mutants_with_a_right_checksum_cost_their_sender_alone(
     standing: Daemon, notebook_id: str, good: Session, seed: int
 ) -> None:
-    """Some panic in the binding: then the room is loaded anew, and the others are back in it by themselves."""
+    """Should one panic in the binding, the room is loaded anew, and the others are back in it by themselves."""
     rnd = random.Random(seed)
     written = ["before"]
     for number in range(12):
@@ -351,7 +385,12 @@ def mutant(raw: bytes, rnd: random.Random) -> bytes:
     body = bytearray(raw[8:])
     for _ in range(rnd.randint(1, 3)):
         body[rnd.randrange(2, len(body))] = rnd.randrange(256)
-    return raw[:4] + sha256(body).digest()[:4] + bytes(body)
+    return resealed(raw[:8] + body)
+
+
+def resealed(raw: bytes) -> bytes:
+    """The change with its checksum made right again."""
+    return raw[:4] + sha256(raw[8:]).digest()[:4] + raw[8:]
 
 
 def write(peer: RawPeer, source: str) -> None:

@@ -204,16 +204,24 @@ class Document(Reads):
         if not self.trusted:
             for change in plan.ready:
                 screen(change.raw)
+            if len(plan.ready) > 1:  # of one alone it is seen that it was skipped, and no harm is done
+                for change in plan.ready:
+                    _decode(change.raw)
         self._take(plan)
         self._enter(plan.ready)
         return plan.ready
 
     def _take(self, plan: Plan) -> None:
-        if plan.ready:
-            before = self.heads
-            self._feed([change.raw for change in plan.ready], before)
+        if not plan.ready:
+            self._history.accept(plan)
+            return
+        before = self.heads
+        self._feed([change.raw for change in plan.ready], before)
+        now = tuple(self._call("get_heads"))
+        if now == before:  # it skips in silence what it cannot decode
+            raise RemoteProtocolError("changes of which the binding takes none")
         self._history.accept(plan)
-        if plan.ready and tuple(self._call("get_heads")) != self.heads:
+        if now != self.heads:
             raise self._poison("it did not take the changes it was given")
 
     def _feed(self, raws: Sequence[bytes], before: tuple[bytes, ...]) -> None:
@@ -309,6 +317,18 @@ def expand(document_chunk: bytes) -> list[bytes]:
         if not is_panic(exc):
             raise
         raise RemoteProtocolError(f"a document that makes the binding panic: {exc}") from None
+
+
+def _decode(raw: bytes) -> None:
+    """RemoteProtocolError where the binding would skip the change: it says so of the first one that it meets only."""
+    try:
+        BindingDocument(b"scratch").receive_sync_message(SyncState(), Message.decode(encode_sync((), (), (), [raw])))
+    except Exception as exc:
+        raise RemoteProtocolError(f"a change that cannot be decoded: {exc}") from exc
+    except BaseException as exc:
+        if not is_panic(exc):
+            raise
+        raise RemoteProtocolError(f"a change that makes the binding panic: {exc}") from None
 
 
 def _load(snapshot: bytes) -> Any:

@@ -15,6 +15,7 @@ _ACTION: Final = 0x42
 _VALUE_KIND: Final = 0x56  # length << 4 | type, for each operation
 _VALUE: Final = 0x57
 _PREDECESSORS: Final = 0x70  # how many values each operation replaces
+_AUTHORS: Final = (0x01, 0x11, 0x71)  # of the object, the list element and the values replaced, by their place
 _COMPRESSED: Final = 0x08
 
 # Actions: make map, set, make list, delete, make text; then increment and make table, which nobody here can read.
@@ -34,14 +35,24 @@ _HASH_SIZE: Final = 32
 
 
 def screen(raw: bytes) -> None:
-    """RemoteProtocolError if the (inflated) change holds a counter, a table, an unknown type or a date out of range.
+    """RemoteProtocolError if the (inflated) change holds a counter, a table, an unknown type, a date out of range
+    or an author that it does not name.
 
     Every change of a peer comes by here, hence a walk to a few columns only.
     """
-    columns = _columns(raw)
+    actors, at = _skip_header(raw)
+    columns = _columns(raw, at)
+    for author in _AUTHORS:
+        _screen_authors(columns[author], actors)
     _screen_actions(columns[_ACTION])
     _check_count(sum(times * count for times, count in _runs(columns[_PREDECESSORS])))
     _screen_values(columns[_VALUE_KIND], columns[_VALUE])
+
+
+def _screen_authors(authors: bytes, actors: int) -> None:
+    for _, author in _runs(authors):
+        if author >= actors:
+            raise RemoteProtocolError(f"a change that names its actor {author} of {actors}")
 
 
 def _screen_actions(actions: bytes) -> None:
@@ -69,10 +80,10 @@ def _screen_values(kinds: bytes, values: bytes) -> None:
         at += size * times
 
 
-def _columns(raw: bytes) -> dict[int, bytes]:
+def _columns(raw: bytes, at: int) -> dict[int, bytes]:
     """The columns that are looked at, by their spec."""
-    found = dict.fromkeys((_ACTION, _VALUE_KIND, _VALUE, _PREDECESSORS), b"")
-    count, at = read_uleb(raw, _skip_header(raw))
+    found = dict.fromkeys((_ACTION, _VALUE_KIND, _VALUE, _PREDECESSORS, *_AUTHORS), b"")
+    count, at = read_uleb(raw, at)
     sizes = []
     for _ in range(count):
         spec, at = read_uleb(raw, at)
@@ -87,7 +98,8 @@ def _columns(raw: bytes) -> dict[int, bytes]:
     return found
 
 
-def _skip_header(raw: bytes) -> int:
+def _skip_header(raw: bytes) -> tuple[int, int]:
+    """How many actors the change names, its author among them, and where its columns begin."""
     _, at = read_uleb(raw, _BODY_LENGTH_AT)
     count, at = read_uleb(raw, at)  # deps
     size, at = read_uleb(raw, at + count * _HASH_SIZE)  # actor
@@ -99,7 +111,7 @@ def _skip_header(raw: bytes) -> int:
     for _ in range(count):
         size, at = read_uleb(raw, at)
         at += size
-    return at
+    return count + 1, at
 
 
 def _runs(column: bytes) -> Iterator[tuple[int, int]]:

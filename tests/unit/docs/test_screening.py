@@ -11,6 +11,7 @@ from automerge.core import Document as Binding
 from automerge.core import ObjType, ScalarType
 
 from runtimed.docs.crdt import ROOT, Document
+from runtimed.docs.genesis import notebook_genesis
 from runtimed.docs.screening import screen
 from runtimed.errors import RemoteProtocolError
 from runtimed.wire.leb128 import write_uleb
@@ -51,6 +52,51 @@ def test_increments_and_tables_are_refused(action: int) -> None:
 
     with pytest.raises(RemoteProtocolError, match="operation"):
         screen(raw)
+
+
+def listed(tx: Any) -> None:
+    tx.insert(tx.put_object(ROOT, "l", ObjType.List), 0, ScalarType.Boolean, True)
+
+
+def test_an_author_that_the_change_does_not_name_is_refused() -> None:
+    """The binding looks it up in a table without asking how long that is, and panics."""
+    raw = patched(made(listed), b"\x70\x02\x00\x01\x7f\x00", b"\x70\x02\x00\x01\x7f\x12")
+    document = Document.empty(actor="daemon")
+
+    with pytest.raises(RemoteProtocolError, match="its actor 18 of 1"):
+        document.apply([parse_change(raw)])
+
+    assert document.heads == ()
+
+
+def test_what_the_binding_skips_is_refused_and_leaves_the_document_whole() -> None:
+    """It takes no note of a change that it cannot decode, unless it is the first one; here the key is no UTF-8."""
+    document = Document.from_changes([notebook_genesis()], actor="daemon")
+    before = document.heads
+
+    with pytest.raises(RemoteProtocolError, match="takes none"):
+        document.apply([parse_change(patched(NUMBER, b"\x01k", b"\x01\xff"))])
+
+    assert document.heads == before
+    document.apply([parse_change(NUMBER)])
+    assert document.get(ROOT, "k") == 5
+    assert Document.load(document.save(), actor="other").heads == document.heads
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_many_changes_none_is_taken_if_one_would_be_skipped(order: int) -> None:
+    document = Document.from_changes([notebook_genesis()], actor="daemon")
+    before = document.heads
+    other = Document.empty(actor="other")
+    (good,) = other.commit(lambda tx: tx.put(ROOT, "good", True))
+    both = [good, patched(NUMBER, b"\x01k", b"\x01\xff")][::order]
+
+    with pytest.raises(RemoteProtocolError, match="cannot be decoded"):
+        document.apply([parse_change(raw) for raw in both])
+
+    assert document.heads == before
+    document.apply([parse_change(good), parse_change(NUMBER)])
+    assert (document.get(ROOT, "good"), document.get(ROOT, "k")) == (True, 5)
 
 
 def test_a_date_is_read_as_text_and_one_beyond_all_calendars_is_refused() -> None:
