@@ -39,6 +39,7 @@ class Daemon:
     """The daemon of one place: whoever was started there last."""
 
     def __init__(self, folder: Path) -> None:
+        self.program: tuple[str, ...] = (str(BIN / "runtimed"),)
         self.folder = folder
         self.socket = folder / "runtimed.sock"
         self.client = DaemonClient(self.socket)
@@ -49,7 +50,7 @@ class Daemon:
         reader, writer = os.pipe()
         with os.fdopen(reader) as ready:
             process = subprocess.Popen(
-                [BIN / "runtimed", "run", "--ready-fd", str(writer), *args],
+                [*self.program, "run", "--ready-fd", str(writer), *args],
                 stderr=subprocess.PIPE,
                 pass_fds=(writer,),
                 cwd="/",

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from faults.rawpeer import RawPeer
-from faults.standing import standing
+from faults.standing import program, standing
 from runtimed import Session
 from serving import Daemon, daemon, sources
 
-__all__ = ["daemon", "standing"]
+__all__ = ["daemon", "program", "standing"]
 
 
 @pytest.fixture

@@ -7,13 +7,19 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from serving import Daemon, place
+from serving import BIN, Daemon, place
 
 
 @pytest.fixture(scope="module")
-def standing() -> Iterator[Daemon]:
+def program() -> tuple[str, ...]:
+    return (str(BIN / "runtimed"),)
+
+
+@pytest.fixture(scope="module")
+def standing(program: tuple[str, ...]) -> Iterator[Daemon]:
     """Serves from the first test of the module to the last, as one process."""
     with pytest.MonkeyPatch.context() as monkeypatch, place(monkeypatch) as daemon:
+        daemon.program = program
         pid = daemon.start()
         yield daemon
         assert psutil.pid_exists(pid), "the daemon fell"

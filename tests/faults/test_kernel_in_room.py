@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from faults import breaking
+from faults.breaking import BREAKS
 from faults.rawpeer import RawPeer
 from runtimed import Session
 from runtimed.docs.crdt import ROOT, Document
-from runtimed.errors import ConnectionLost, DocumentPoisoned, RemoteProtocolError, RuntimedError
+from runtimed.errors import ConnectionLost, RuntimedError
 from runtimed.wire.frames import FrameType, encode_frame
 from runtimed.wire.requests import ExecuteCell, LaunchKernel, RequestEnvelope, ShutdownKernel, encode_request
-from runtimed.wire.sync import encode_sync, parse_change
+from runtimed.wire.sync import encode_sync
 from serving import Daemon, until
 
 pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture(scope="module")
+def program() -> tuple[str, ...]:
+    return sys.executable, breaking.__file__
 
 
 @pytest.fixture
@@ -33,27 +39,10 @@ def session(standing: Daemon, notebook_id: str) -> Iterator[Session]:
 
 
 def poison(document: Document) -> bytes:
-    """A change with a right checksum that breaks the binding, found by trial."""
-    rnd = random.Random(1)
-    history = document.changes_since(())
-    author = Document.from_changes(history, actor="mallory")
-    (raw,) = author.commit(lambda tx: tx.put(tx.put_map(ROOT, "m"), "k", "text"))
-    for _ in range(20_000):
-        mutant = _mutant(raw, rnd)
-        try:
-            Document.from_changes(history, actor="trial").apply([parse_change(mutant)])
-        except DocumentPoisoned:
-            return mutant
-        except RemoteProtocolError:
-            continue
-    raise AssertionError("the binding took or refused them all")
-
-
-def _mutant(raw: bytes, rnd: random.Random) -> bytes:
-    body = bytearray(raw[8:])
-    for _ in range(rnd.randint(1, 3)):
-        body[rnd.randrange(2, len(body))] = rnd.randrange(256)
-    return raw[:4] + sha256(body).digest()[:4] + bytes(body)
+    """A change on which the binding of the daemon here breaks."""
+    author = Document.from_changes(document.changes_since(()), actor="mallory")
+    (raw,) = author.commit(lambda tx: tx.put(ROOT, "k", BREAKS))
+    return raw
 
 
 @pytest.fixture

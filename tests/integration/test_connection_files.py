@@ -11,12 +11,12 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.connect import find_connection_file
 from jupyter_client.manager import KernelManager
 
-from faults.standing import standing
+from faults.standing import program, standing
 from runtimed import DaemonClient, Session
 from runtimed.errors import NoKernel
 from serving import Daemon, until
 
-__all__ = ["standing"]
+__all__ = ["program", "standing"]
 
 pytestmark = pytest.mark.timeout(180)
 

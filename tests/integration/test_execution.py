@@ -15,11 +15,11 @@ import nbclient
 import nbformat
 import pytest
 
-from faults.standing import standing
+from faults.standing import program, standing
 from runtimed import Output, Session
 from serving import Daemon, until
 
-__all__ = ["standing"]
+__all__ = ["program", "standing"]
 
 pytestmark = pytest.mark.timeout(180)  # the first kernel may have to build its environment
 

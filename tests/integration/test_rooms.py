@@ -12,13 +12,13 @@ import pytest
 from blockbuster import BlockBuster
 
 from faults.rawpeer import RawPeer
-from faults.standing import standing
+from faults.standing import program, standing
 from runtimed import AsyncSession, Cell, Session
 from runtimed.errors import CellNotFound, InvalidRequest, NoKernel, RuntimedError
 from runtimed.wire import requests as wire
 from serving import Daemon, sources, until
 
-__all__ = ["standing"]
+__all__ = ["program", "standing"]
 
 pytestmark = pytest.mark.timeout(180)  # the first kernel may have to build its environment
 

@@ -24,7 +24,7 @@ from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
 
-from faults.standing import standing
+from faults.standing import program, standing
 from runtimed import Session
 from runtimed.errors import NotebookNotFound, RuntimedError
 from runtimed.jupyter.client import RuntimedKernelClient
@@ -32,7 +32,7 @@ from runtimed.jupyter.leased import LeasedKernel
 from runtimed.jupyter.provisioner import RuntimedProvisioner
 from serving import Daemon, until
 
-__all__ = ["standing"]
+__all__ = ["program", "standing"]
 
 pytestmark = pytest.mark.timeout(180)  # the first kernel may have to build its environment
 
