@@ -130,6 +130,23 @@ def test_what_a_client_runs_shows_as_a_cell_with_outputs_origin_and_count(room: 
     assert cell.metadata["runtimed"]["msg_id"]
 
 
+def test_a_client_of_a_kernel_that_says_too_early_that_it_is_done_gets_every_line(standing: Daemon):
+    """Deno's reply and idle overtake thousands of lines: to its clients here they do not."""
+    lines = "".join(f"{n}\n" for n in range(2000))
+    said: list[str] = []
+    with Session("typed", socket_path=standing.socket) as session:
+        session.start_kernel("deno")
+        with tools("typed") as [tool]:
+            for source in ("for (let n = 0; n < 2000; n++) console.log(n)", "console.log('next')"):
+                tool.kc.execute_interactive(source, output_hook=lambda m: said.append(m["content"].get("text", "")))
+                said.append("|")
+        cells = ["".join(output.text for output in cell.outputs) for cell in session.get_cells()]
+        session.shutdown_kernel()
+
+    assert "".join(said) == f"{lines}|next\n|"
+    assert cells == [lines, "next\n"]
+
+
 def test_silent_and_unrecorded_executions_are_no_cells(room: Session):
     with tools("shared") as [tool], tools("shared", record="off") as [off]:
         tool.run("silent = 1", silent=True)
