@@ -61,14 +61,22 @@ class Latecomers:
     def _pass(self, message: KernelMessage) -> Iterator[KernelMessage]:
         if (execution := self._asked.get(message.parent_id)) is not None:
             yield from self._answer(execution, message)
-        elif message.msg_type == "execute_reply":
-            self._open.setdefault(message.parent_id, _Execution(message)).end.append(message)
-            self._question(self._open[message.parent_id])
-        elif (execution := self._open.get(message.parent_id)) is not None and _is_idle(message):
-            execution.end.append(message)
+        elif message.msg_type in ("execute_input", "execute_reply"):
+            execution = self._open.setdefault(message.parent_id, _Execution(message))
+            if message.msg_type == "execute_reply":
+                execution.end.append(message)
+                self._question(execution)
+            else:
+                yield message
+        elif (execution := self._open.get(message.parent_id)) is not None and not execution.said_all:
+            self._listen(execution)
+            if _is_idle(message):
+                execution.end.append(message)
+            else:
+                yield message
         else:
-            if message.msg_type == "execute_input":
-                self._open.setdefault(message.parent_id, _Execution(message))
+            if _is_idle(message):
+                self._open.pop(message.parent_id, None)
             yield message
 
     def _question(self, execution: _Execution) -> None:
@@ -76,22 +84,21 @@ class Latecomers:
         self._asked = {asked: other for asked, other in self._asked.items() if not other.said_all}
         question = uuid.uuid4().hex
         self._asked[question] = execution
-        self._listen(execution)
+        execution.silence = self._loop.call_later(SILENCE_S, self._believe, execution)
         self._ask(QUESTION, question)
 
     def _answer(self, execution: _Execution, message: KernelMessage) -> Iterator[KernelMessage]:
-        if message.msg_type == SAID_ALL or (
-            message.msg_type == "execute_reply" and message.content.get("status") != "ok"
-        ):
+        refused = message.msg_type == "execute_reply" and message.content.get("status") != "ok"
+        if refused or message.msg_type == SAID_ALL:
             yield from self._released(execution)
         elif message.msg_type not in ("status", "execute_input", "execute_reply"):
             self._listen(execution)
             yield execution.owns(message)
 
     def _listen(self, execution: _Execution) -> None:
+        """Something of it was heard: it has its time again, if it was asked."""
         if execution.silence is not None:
             execution.silence.cancel()
-        if not execution.said_all:
             execution.silence = self._loop.call_later(SILENCE_S, self._believe, execution)
 
     def _believe(self, execution: _Execution) -> None:
@@ -101,9 +108,11 @@ class Latecomers:
     def _released(self, execution: _Execution) -> list[KernelMessage]:
         if execution.silence is not None:
             execution.silence.cancel()
+            execution.silence = None
         execution.said_all = True
-        self._open.pop(execution.msg_id, None)
         end, execution.end = execution.end, []
+        if any(_is_idle(message) for message in end):  # else it is still to come, and must be known then
+            self._open.pop(execution.msg_id, None)
         return end
 
 

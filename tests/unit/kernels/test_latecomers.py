@@ -121,6 +121,19 @@ async def test_a_kernel_that_does_not_answer_is_believed_in_time(monkeypatch: py
     assert heard.said == ["execute_reply of x", "idle of x"]
 
 
+async def test_what_comes_of_one_that_was_believed_too_early_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latecomers, "SILENCE_S", 0)
+    heard = Heard()
+    busy, asked, reply, idle = executed()
+    heard.say(reply)
+
+    await asyncio.sleep(0.01)
+
+    assert heard.said == ["execute_reply of x"]
+    assert heard.say(busy, asked, idle) == ["busy of x", "execute_input of x", "idle of x"]
+    assert heard.say(message(SAID_ALL, heard.questions[0])) == []
+
+
 async def test_the_end_of_a_kernel_lets_all_through() -> None:
     heard = Heard()
     heard.say(*executed("x"), *executed("y"))
