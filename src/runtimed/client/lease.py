@@ -35,6 +35,7 @@ class LeaseSocket:
         self._decoder = FrameDecoder(typed=False)
         self._turn = threading.RLock()  # whoever polls may be another thread than who signals
         self.on_told: Callable[[wire.Told], None] = lambda _: None
+        self._behind: list[wire.Told] = []  # what came with an answer, and is told once that has been taken in
         self.lost = False
 
     @classmethod
@@ -75,12 +76,15 @@ class LeaseSocket:
             return self._answer(timeout)
 
     def fileno(self) -> int:
-        """For who waits on several: readable when something was pushed, or the lease is lost."""
+        """For who has looked and waits on several: readable when something was pushed, or the lease is lost."""
         return self._sock.fileno()
 
     def look(self) -> None:
         """Take in what has been pushed by now, without waiting."""
         with self._turn:
+            behind, self._behind = self._behind, []
+            for told in behind:
+                self.on_told(told)
             while not self.lost and select.select([self._sock], [], [], 0)[0]:
                 for told in self._receive(0):
                     self.on_told(told)
@@ -88,6 +92,7 @@ class LeaseSocket:
     def wait(self, seconds: float | None, until: Callable[[], bool]) -> bool:
         """Take in what is pushed until that is so, or the lease is lost; whether it is so."""
         deadline = None if seconds is None else time.monotonic() + seconds
+        self.look()
         while not until() and not self.lost:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
@@ -128,17 +133,14 @@ class LeaseSocket:
 
     def _answer(self, timeout: float) -> wire.Told:
         deadline = time.monotonic() + timeout
-        while True:
-            answers = []
-            for told in self._receive(max(0.001, deadline - time.monotonic())):
-                if isinstance(told, wire.Pushed):
-                    self.on_told(told)
-                else:
-                    answers.append(told)
-            if self.lost:
-                raise ConnectionLost("The daemon ended a lease without a word", hint="`runt daemon logs` tells why")
-            if answers:
-                return _accepted(answers[0])
+        while not self.lost:
+            received = self._receive(max(0.001, deadline - time.monotonic()))
+            for at, told in enumerate(received, 1):
+                if not isinstance(told, wire.Pushed):
+                    self._behind += received[at:]
+                    return _accepted(told)
+                self.on_told(told)
+        raise ConnectionLost("The daemon ended a lease without a word", hint="`runt daemon logs` tells why")
 
     def _receive(self, seconds: float) -> list[wire.Told]:
         """What the next bytes complete; nothing at the end of the lease.
