@@ -25,7 +25,8 @@ __all__ = ["Life"]
 ASKED_TO_END_S = 2.5  # after shutdown_request, then SIGTERM
 TERMINATED_S = 1.5  # after SIGTERM, then SIGKILL
 NUDGE_S = (0.02, 1.0)  # first and longest wait for a sign on iopub before the kernel is asked again
-# ipykernel's iopub drops what is more than libzmq's 1000 messages ahead of us, and tells nobody.
+# ipykernel's iopub drops what is more than libzmq's 1000 messages ahead of us, and tells nobody. It is to keep them:
+# we read as fast as they come, and stop the whole kernel when it is too far ahead of what can be stored.
 KEEP_ALL = "(lambda iopub: iopub.schedule(lambda: iopub.socket.set_hwm(0)))(get_ipython().kernel.iopub_thread)"
 
 
