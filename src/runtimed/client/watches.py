@@ -18,11 +18,14 @@ class Watches:
 
     def __init__(self) -> None:
         self._waiting: dict[asyncio.Future[None], Ready] = {}
+        self._over: RuntimedError | None = None  # nothing changes any more, because of this
 
     def until(self, ready: Ready) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if ready():
             future.set_result(None)
+        elif self._over is not None:
+            future.set_exception(self._over)
         else:
             self._waiting[future] = ready
         return future
@@ -37,6 +40,8 @@ class Watches:
                 future.set_result(None)
 
     def drop_all(self, error: RuntimedError) -> None:
+        """The document changes no more: who waits is told, and who comes to wait."""
+        self._over = error
         waiting, self._waiting = self._waiting, {}
         for future in waiting:
             if not future.done():

@@ -45,3 +45,13 @@ async def test_a_dead_socket_fails_all_who_wait() -> None:
 
     with pytest.raises(ConnectionLost):
         await waiter
+
+
+async def test_who_comes_to_wait_on_a_dead_socket_is_told_at_once() -> None:
+    """The last answer and the end of a connection come together: who then waits for what was asked came too late."""
+    watches = Watches()
+    watches.drop_all(ConnectionLost("gone"))
+
+    with pytest.raises(ConnectionLost):
+        await watches.until(lambda: False)
+    await watches.until(lambda: True)
