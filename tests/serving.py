@@ -64,13 +64,13 @@ class Daemon:
     def process(self) -> psutil.Process:
         return psutil.Process(int(self.client.info()["pid"]))
 
-    def kill(self) -> None:
-        """kill -9: nothing is said, nothing is saved."""
-        self._end(psutil.Process.kill)
+    def kill(self, pid: int | None = None) -> None:
+        """kill -9: nothing is said, nothing is saved. With its ``pid`` it is not even asked who it is."""
+        self._end(psutil.Process.kill, psutil.Process(pid) if pid else self.process)
 
     def stop(self) -> None:
         """Ask it to end, as SIGTERM does, and wait until it has."""
-        self._end(psutil.Process.terminate)
+        self._end(psutil.Process.terminate, self.process)
 
     def close(self) -> None:
         """Leave no process behind."""
@@ -91,8 +91,7 @@ class Daemon:
         """The kernels of this place, whichever daemon started them."""
         return [process for process in psutil.process_iter() if str(self.folder) in _kernel_line(process)]
 
-    def _end(self, how: Callable[[psutil.Process], None]) -> None:
-        process = self.process
+    def _end(self, how: Callable[[psutil.Process], None], process: psutil.Process) -> None:
         how(process)
         ours = [started for started in self._started if started.pid == process.pid]
         if ours:

@@ -144,24 +144,24 @@ def test_a_waiting_run_is_told_at_once_and_the_session_goes_on(daemon: Daemon) -
 def test_a_file_half_loaded_when_the_daemon_was_killed_is_loaded_anew(daemon: Daemon, tmp_path: Path) -> None:
     path = tmp_path / "x.ipynb"
     output = new_output("stream", text="x" * 500)
-    cells = [new_code_cell(f"{n}\n" * 50, id=f"c{n}", outputs=[output]) for n in range(600)]
+    cells = [new_code_cell(f"{n}\n" * 50, id=f"c{n}", outputs=[output]) for n in range(2000)]
     nbformat.write(new_notebook(cells=cells), path)
     before = path.read_bytes()
     session = Session(str(path))
     for size in (1_000, 20_000, 60_000):
-        daemon.start()
+        pid = daemon.start()
         with ThreadPoolExecutor(1) as threads:
             opening = threads.submit(session.connect)
             until(lambda size=size: _size(daemon.folder, "notebook.log") > size)  # type: ignore[misc]
-            daemon.kill()
+            daemon.kill(pid)
             with pytest.raises(RuntimedError):
                 opening.result()
         assert not json.loads((room(daemon) / "room.json").read_bytes())["loaded"]
 
     daemon.start()
 
-    assert [cell.id for cell in session.get_cells()] == [f"c{n}" for n in range(600)]
-    assert [len(cell.outputs) for cell in session.get_cells()] == [1] * 600
+    assert [cell.id for cell in session.get_cells()] == [f"c{n}" for n in range(2000)]
+    assert [len(cell.outputs) for cell in session.get_cells()] == [1] * 2000
     assert path.read_bytes() == before
     session.close()
 

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 FIRST_GAP = 0.005  # seconds that outputs wait for more: a short cell is over by then and comes as one
 LONGEST_GAP = 0.25
 CALM = 4  # messages a gap may bring before the next one is longer
-IDLE_LOST = 4.0  # seconds of silence after a reply until its idle is taken for lost, as nbclient has it
+HALF_LOST = 4.0  # seconds of silence after one of reply and idle until the other is taken for lost, as nbclient has it
 BACKLOG_HIGH = 64 << 20  # bytes waiting at which the kernel is paused
 BACKLOG_LOW = 8 << 20
 
@@ -55,15 +55,15 @@ class OutputPump:
         self._working: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._gap = FIRST_GAP
-        self._half_ended: set[str] = set()  # executions of which one of reply and idle is here
-        self._heard_at = 0.0
-        self._silences: dict[str, asyncio.TimerHandle] = {}  # a reply is here and its idle is not
+        self._heard_at = 0.0  # of an execution that is in there
+        self._half_ended: dict[str, asyncio.TimerHandle] = {}  # executions of which one of reply and idle is here
         self._paused: Pausable | None = None
         self.source: Pausable | None = None
 
     def take(self, batch: list[KernelMessage]) -> None:
         """What the kernel just said; called on the loop, never blocks it for long."""
-        self._heard_at = self._loop.time()
+        if any(message.parent_id in self._half_ended for message in batch):
+            self._heard_at = self._loop.time()
         self._waiting += batch
         self._backlog += sum(weight(message) for message in batch)
         if self._backlog > BACKLOG_HIGH and self._paused is None and self.source is not None:
@@ -84,7 +84,7 @@ class OutputPump:
 
     def close(self) -> None:
         """Deliver nothing more."""
-        for timer in (self._timer, *self._silences.values()):
+        for timer in (self._timer, *self._half_ended.values()):
             if timer is not None:
                 timer.cancel()
         if self._working is not None:
@@ -103,28 +103,26 @@ class OutputPump:
         execution_id = message.parent_id
         if not (idle or message.msg_type == "execute_reply") or not self._translator.is_running(execution_id):
             return False
-        if execution_id not in self._half_ended:
-            self._half_ended.add(execution_id)
-            if not idle:
-                self._silences[execution_id] = self._loop.call_later(IDLE_LOST, self._miss_idle, execution_id)
-            return False
-        self._half_ended.remove(execution_id)
-        if (silence := self._silences.pop(execution_id, None)) is not None:
+        if (silence := self._half_ended.pop(execution_id, None)) is not None:
             silence.cancel()
-        return True
+            return True
+        other = _unanswered(execution_id) if idle else _idle(execution_id)
+        self._half_ended[execution_id] = self._loop.call_later(HALF_LOST, self._miss, other)
+        return False
 
-    def _miss_idle(self, execution_id: str) -> None:
-        """A kernel that loses what it says on iopub must not block the queue (ipykernel's thread for it may raise)."""
-        del self._silences[execution_id]
+    def _miss(self, other: KernelMessage) -> None:
+        """A kernel that loses half of an end must not block the queue: ipykernel's thread for iopub may raise, and an
+        interrupt that comes as a cell begins or ends costs the reply."""
+        execution_id = other.parent_id
         if not self._translator.is_running(execution_id):
-            self._half_ended.discard(execution_id)
+            del self._half_ended[execution_id]
             return  # its reply alone was its end: it was aborted
-        quiet = self._loop.time() - self._heard_at
-        if quiet < IDLE_LOST:
-            self._silences[execution_id] = self._loop.call_later(IDLE_LOST - quiet, self._miss_idle, execution_id)
+        what, quiet = "reply" if other.channel == "shell" else "idle", self._loop.time() - self._heard_at
+        if what == "idle" and quiet < HALF_LOST:  # outputs still come, and idle is behind them
+            self._half_ended[execution_id] = self._loop.call_later(HALF_LOST - quiet, self._miss, other)
             return
-        log.warning("execution %s was answered but its idle never came: it is taken for ended", execution_id)
-        self.take([KernelMessage("iopub", "status", "", execution_id, {"execution_state": "idle"}, {}, [])])
+        log.warning("execution %s: its %s never came, and is taken for said", execution_id, what)
+        self.take([other])
 
     def _pace(self, batch: list[KernelMessage]) -> None:
         """The more a gap brought in, the longer the next one; a flood ends up at four deliveries a second."""
@@ -164,6 +162,15 @@ class OutputPump:
             self._paused = None
         if items:
             self._deliver(items)
+
+
+def _idle(execution_id: str) -> KernelMessage:
+    return KernelMessage("iopub", "status", "", execution_id, {"execution_state": "idle"}, {}, [])
+
+
+def _unanswered(execution_id: str) -> KernelMessage:
+    said = {"ename": "KeyboardInterrupt", "evalue": "the kernel gave no answer", "traceback": []}
+    return KernelMessage("shell", "execute_reply", "", execution_id, {"status": "error", **said}, {}, [])
 
 
 def weight(message: KernelMessage) -> int:

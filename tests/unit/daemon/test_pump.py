@@ -90,7 +90,7 @@ async def test_the_end_waits_for_both_reply_and_idle_in_either_order() -> None:
 async def test_an_idle_that_never_comes_is_not_waited_for_when_the_kernel_has_fallen_silent(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(pumps, "IDLE_LOST", 0.05)
+    monkeypatch.setattr(pumps, "HALF_LOST", 0.05)
     sink = Sink()
 
     sink.pump.take([stream("kept"), END[0]])
@@ -102,6 +102,24 @@ async def test_an_idle_that_never_comes_is_not_waited_for_when_the_kernel_has_fa
     assert sink.text() == "kept late"
     assert len([i for d in sink.deliveries for i in d if isinstance(i, ExecutionFinished)]) == 1
     assert "its idle never came" in caplog.text
+
+
+async def test_a_reply_that_never_comes_is_not_waited_for_whatever_is_still_printed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An interrupt that comes as ipykernel begins with a cell, or is done with it, costs the reply."""
+    monkeypatch.setattr(pumps, "HALF_LOST", 0.05)
+    sink = Sink()
+
+    sink.pump.take([stream("kept"), END[1]])
+    async with asyncio.timeout(5):
+        while not sink.ended.is_set():
+            sink.pump.take([stream(".")])
+            await asyncio.sleep(0.01)
+
+    (finished,) = [i for d in sink.deliveries for i in d if isinstance(i, ExecutionFinished)]
+    assert finished.status == "error"
+    assert "its reply never came" in caplog.text
 
 
 async def test_an_output_without_an_end_comes_after_a_short_gap() -> None:
