@@ -116,6 +116,10 @@ def test_a_deno_that_an_interrupt_leaves_deaf_is_started_again(daemon: Daemon) -
     daemon.start()
     with Session("deaf") as session:
         session.start_kernel("deno")
+        loop = session.queue_cell(session.create_cell("console.log('loops'); while (true) {}"))
+        until(lambda: any("loops" in (output.text or "") for cell in session.get_cells() for output in cell.outputs))
+        session.interrupt()  # which it survives; the next comes while that is still watched
+        assert session.wait_execution(loop).status == "error"
         waiting = session.queue_cell(session.create_cell(f"console.log('in'); {SLOW}"))
         behind = session.queue_cell(session.create_cell("'never'"))
         until(lambda: any("in" in (output.text or "") for cell in session.get_cells() for output in cell.outputs))

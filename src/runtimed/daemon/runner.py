@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from runtimed.daemon.launching import decided, spec_of
@@ -53,7 +54,9 @@ class KernelRunner:
         self._hold = Hold()  # of the layers that the kernel runs from
         self._was_made = False  # something had to be built for it
         self._translator: Translator | None = None
-        self._deafness: asyncio.TimerHandle | None = None
+        self._deafness: dict[str, asyncio.TimerHandle] = {}  # executions that were interrupted
+        self._interrupts = 0  # on their way to the kernel
+        self._behind_them: list[Callable[[], None]] = []  # what is to be sent when they are there
         self.on_message: Callable[[KernelMessage], None] | None = None  # hears all that the kernel says
 
     @property
@@ -73,8 +76,7 @@ class KernelRunner:
         if self._kernel is None or self._translator is None:
             return  # its death is on the way and will say so
         self._translator.begin(execution_id)
-        with contextlib.suppress(KernelDied):  # likewise
-            self._kernel.execute(execution_id, code, cell_id=cell_id)
+        self._send(partial(self._kernel.execute, execution_id, code, cell_id=cell_id))
 
     def execute_for(self, execution_id: str, msg_id: str, raw: Sequence[bytes]) -> None:
         """Run a client's own execute_request."""
@@ -85,11 +87,12 @@ class KernelRunner:
     def forward(self, channel: str, raw: Sequence[bytes]) -> None:
         """Another message of a client's."""
         if self._kernel is not None:
-            with contextlib.suppress(KernelDied):  # who waits for an answer hears of that
-                self._kernel.forward(channel, raw)
+            send = partial(self._kernel.forward, channel, raw)
+            self._send(send) if channel == "shell" else _send_now(send)
 
     def interrupt(self) -> None:
         if self._kernel is not None:
+            self._interrupts += 1
             self._services.start(self._interrupt(self._kernel))
 
     def shutdown(self) -> None:
@@ -117,20 +120,30 @@ class KernelRunner:
 
     # How
 
+    def _send(self, send: Callable[[], None]) -> None:
+        """Not ahead of an interrupt that is for what ran before: it would be hit in its place."""
+        self._behind_them.append(send) if self._interrupts else _send_now(send)
+
     async def _interrupt(self, kernel: Kernel) -> None:
         running = self._translator.running if self._translator else None
-        if kernel.spec.wedges and running and self._deafness is None:
+        if kernel.spec.wedges and running and running not in self._deafness:
             loop = asyncio.get_running_loop()
-            self._deafness = loop.call_later(DEAF_S, self._has_gone_deaf, kernel, running)
+            self._deafness[running] = loop.call_later(DEAF_S, self._has_gone_deaf, kernel, running)
         try:
             await kernel.interrupt()
         except KernelDied:
             pass  # which comes to the same
         except KernelError as error:  # it does not listen, or its provisioner does not
             log.warning("room %s: the kernel was not interrupted: %s", self._folder.name, error)
+        finally:
+            self._interrupts -= 1
+            if not self._interrupts:
+                behind, self._behind_them = self._behind_them, []
+                for send in behind:
+                    _send_now(send)
 
     def _has_gone_deaf(self, kernel: Kernel, execution_id: str) -> None:
-        self._deafness = None
+        del self._deafness[execution_id]
         if self._translator is not None and self._translator.is_running(execution_id):
             self._services.start(self._bury(kernel, DEAF, again=True))
 
@@ -267,11 +280,15 @@ class KernelRunner:
     async def _end(self) -> None:
         kernel, self._kernel = self._kernel, None
         pump, self._pump = self._pump, None
-        if self._deafness is not None:
-            self._deafness.cancel()
-            self._deafness = None
+        while self._deafness:
+            self._deafness.popitem()[1].cancel()
         if pump is not None:
             pump.close()
         if kernel is not None:
             await kernel.shutdown()
         self._hold.let_go()
+
+
+def _send_now(send: Callable[[], None]) -> None:
+    with contextlib.suppress(KernelDied):  # who waits for an answer hears of that
+        send()

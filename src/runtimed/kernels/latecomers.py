@@ -31,6 +31,7 @@ class _Execution:
         self.parent = message.raw[1:2]
         self.end: list[KernelMessage] = []  # its reply and its idle, held back
         self.said_all = False
+        self.refused = False  # the question once: an interrupt may have been for us
         self.silence: asyncio.TimerHandle | None = None
 
     def owns(self, message: KernelMessage) -> KernelMessage:
@@ -84,12 +85,17 @@ class Latecomers:
         self._asked = {asked: other for asked, other in self._asked.items() if not other.said_all}
         question = uuid.uuid4().hex
         self._asked[question] = execution
+        if execution.silence is not None:
+            execution.silence.cancel()
         execution.silence = self._loop.call_later(SILENCE_S, self._believe, execution)
         self._ask(QUESTION, question)
 
     def _answer(self, execution: _Execution, message: KernelMessage) -> Iterator[KernelMessage]:
         refused = message.msg_type == "execute_reply" and message.content.get("status") != "ok"
-        if refused or message.msg_type == SAID_ALL:
+        if refused and not execution.refused:
+            execution.refused = True
+            self._question(execution)
+        elif refused or message.msg_type == SAID_ALL:
             yield from self._released(execution)
         elif message.msg_type not in ("status", "execute_input", "execute_reply"):
             self._listen(execution)

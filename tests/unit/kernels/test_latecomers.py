@@ -102,11 +102,14 @@ async def test_other_requests_pass() -> None:
     assert heard.questions == []
 
 
-async def test_a_kernel_that_cannot_answer_is_believed() -> None:
+async def test_a_kernel_that_cannot_answer_is_asked_again_and_then_believed() -> None:
+    """An interrupt that comes as a cell ends is for the question."""
     heard = Heard()
     heard.say(*executed())
 
-    answer = message("execute_reply", heard.questions[0], status="error")
+    assert heard.say(message("execute_reply", heard.questions[0], status="error")) == []
+    assert heard.say(message("stream", heard.questions[1])) == ["stream of x"]
+    answer = message("execute_reply", heard.questions[1], status="error")
     assert heard.say(answer) == ["execute_reply of x", "idle of x"]
 
 
