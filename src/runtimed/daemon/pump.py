@@ -117,9 +117,11 @@ class OutputPump:
         if not self._translator.is_running(execution_id):
             del self._half_ended[execution_id]
             return  # its reply alone was its end: it was aborted
-        what, quiet = "reply" if other.channel == "shell" else "idle", self._loop.time() - self._heard_at
-        if what == "idle" and quiet < HALF_LOST:  # outputs still come, and idle is behind them
-            self._half_ended[execution_id] = self._loop.call_later(HALF_LOST - quiet, self._miss, other)
+        what = "reply" if other.channel == "shell" else "idle"
+        # An idle may be behind outputs that still come, and a kernel that is paused may not speak.
+        quiet = self._loop.time() - self._heard_at if what == "idle" else HALF_LOST
+        if (left := HALF_LOST if self._paused is not None else HALF_LOST - quiet) > 0:
+            self._half_ended[execution_id] = self._loop.call_later(left, self._miss, other)
             return
         log.warning("execution %s: its %s never came, and is taken for said", execution_id, what)
         self.take([other])
