@@ -146,7 +146,8 @@ class Tenancy:
             self._begin(event)
         if self._starting is not None:
             await asyncio.shield(self._starting)
-        if self._runner.kernel is None:
+        # A holder hears of an end only behind its answer: one told while it waited here was not for it.
+        if not self.alive or self._runner.kernel is None:
             raise KernelDied("The kernel has ended", hint="start it again")
         return self._runner.kernel.pid
 
