@@ -23,10 +23,13 @@ class Replies:
 
     def __init__(self) -> None:
         self._waiting: dict[str, asyncio.Future[KernelMessage]] = {}
+        self._over: KernelError | None = None  # no reply comes any more, because of this
 
     @contextlib.contextmanager
     def expect(self, msg_id: str) -> Iterator[asyncio.Future[KernelMessage]]:
-        """The reply to come; who stops waiting is forgotten."""
+        """The reply to come; who stops waiting is forgotten, and who asks after the end is told at once."""
+        if self._over is not None:
+            raise self._over
         if len(self._waiting) >= WAITING_MAX:
             raise KernelError("Too many requests wait for the kernel", hint="wait until it is idle")
         future: asyncio.Future[KernelMessage] = asyncio.get_running_loop().create_future()
@@ -44,6 +47,7 @@ class Replies:
 
     def drop_all(self, error: KernelError) -> None:
         """The kernel has ended: nobody waits for ever."""
+        self._over = error
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(error)

@@ -54,3 +54,11 @@ async def test_waiting_requests_are_bounded() -> None:
 
         with pytest.raises(KernelError, match="Too many"), replies.expect("one more"):
             pass
+
+
+async def test_who_asks_a_dead_kernel_before_its_last_words_are_in_is_told_at_once() -> None:
+    replies = Replies()
+    replies.drop_all(KernelDied("The kernel ended"))
+
+    with pytest.raises(KernelDied, match="ended"), replies.expect("a"):
+        pytest.fail("nobody answers this")
