@@ -217,6 +217,12 @@ def an_error_stops_the_rest(place: Place) -> None:
     assert list(settled(seat, queued).values()) == ["done", "error", "cancelled"]
 
 
+def goes_on(place: Place, seat: Seat) -> None:
+    """The kernel works as before; at theirs a cell right behind an interrupt may end without its outputs."""
+    tries = 1 if place.ours else 3
+    assert any(seat.runs("print('on')")["stdout"] == "on\n" for _ in range(tries))
+
+
 @scenario()
 def interrupts_what_runs(place: Place) -> None:
     seat = place.room()
@@ -231,7 +237,7 @@ def interrupts_what_runs(place: Place) -> None:
     assert result["success"] is not True
     if place.ours:  # theirs may tell of the end before the kernel has told of the error, or without it
         assert result["outputs"][-1]["ename"] == "KeyboardInterrupt"
-    assert seat.runs("print('on')")["stdout"] == "on\n"
+    goes_on(place, seat)
 
 
 @scenario("executions")
@@ -248,7 +254,7 @@ def an_interrupt_cancels_what_waits_behind(place: Place) -> None:
     first_ended, *behind_ended = settled(seat, queued).values()
     assert behind_ended == ["cancelled", "cancelled"]
     assert first_ended == "error" if place.ours else first_ended in ("error", "cancelled")
-    assert seat.runs("print('on')")["stdout"] == "on\n"
+    goes_on(place, seat)
 
 
 @scenario("view")
