@@ -7,6 +7,7 @@ comes twice is refused for ever; text must be inserted one code point at a time.
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -22,7 +23,9 @@ from runtimed.errors import DocumentCorrupt, DocumentPoisoned, InvalidRequest, R
 from runtimed.wire.sync import ChangeHeader, SyncMessage, encode_sync, parse_change
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from runtimed.errors import RuntimedError
 
 __all__ = [
     "ROOT",
@@ -308,38 +311,33 @@ class _Poisoned:
 
 def expand(document_chunk: bytes) -> list[bytes]:
     """The raw changes of a whole-document chunk, as V2 sync messages carry them."""
-    try:
+    with _reading("a document", RemoteProtocolError):
         scratch = BindingDocument.load(document_chunk)
         return [bytes(change.raw_bytes) for change in scratch.get_changes([])]
-    except Exception as exc:
-        raise RemoteProtocolError(f"a document that cannot be read: {exc}") from exc
-    except BaseException as exc:
-        if not is_panic(exc):
-            raise
-        raise RemoteProtocolError(f"a document that makes the binding panic: {exc}") from None
 
 
 def _decode(raw: bytes) -> None:
     """RemoteProtocolError where the binding would skip the change: it says so of the first one that it meets only."""
-    try:
+    with _reading("a change", RemoteProtocolError):
         BindingDocument(b"scratch").receive_sync_message(SyncState(), Message.decode(encode_sync((), (), (), [raw])))
-    except Exception as exc:
-        raise RemoteProtocolError(f"a change that cannot be decoded: {exc}") from exc
-    except BaseException as exc:
-        if not is_panic(exc):
-            raise
-        raise RemoteProtocolError(f"a change that makes the binding panic: {exc}") from None
 
 
 def _load(snapshot: bytes) -> Any:
-    try:
+    with _reading("a snapshot", DocumentCorrupt):
         return BindingDocument.load(snapshot)
+
+
+@contextlib.contextmanager
+def _reading(what: str, refusal: type[RuntimedError]) -> Iterator[None]:
+    """The binding may refuse it, or panic, before it is part of any document of ours."""
+    try:
+        yield
     except Exception as exc:
-        raise DocumentCorrupt(f"a snapshot that cannot be read: {exc}") from exc
+        raise refusal(f"{what} that cannot be read: {exc}") from exc
     except BaseException as exc:
         if not is_panic(exc):
             raise
-        raise DocumentCorrupt(f"a snapshot that makes the binding panic: {exc}") from None
+        raise refusal(f"{what} that makes the binding panic: {exc}") from None
 
 
 def _header(change: Any) -> ChangeHeader:
