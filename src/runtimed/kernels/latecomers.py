@@ -85,9 +85,7 @@ class Latecomers:
         self._asked = {asked: other for asked, other in self._asked.items() if not other.said_all}
         question = uuid.uuid4().hex
         self._asked[question] = execution
-        if execution.silence is not None:
-            execution.silence.cancel()
-        execution.silence = self._loop.call_later(SILENCE_S, self._believe, execution)
+        self._give_time(execution)
         self._ask(QUESTION, question)
 
     def _answer(self, execution: _Execution, message: KernelMessage) -> Iterator[KernelMessage]:
@@ -104,8 +102,12 @@ class Latecomers:
     def _listen(self, execution: _Execution) -> None:
         """Something of it was heard: it has its time again, if it was asked."""
         if execution.silence is not None:
+            self._give_time(execution)
+
+    def _give_time(self, execution: _Execution) -> None:
+        if execution.silence is not None:
             execution.silence.cancel()
-            execution.silence = self._loop.call_later(SILENCE_S, self._believe, execution)
+        execution.silence = self._loop.call_later(SILENCE_S, self._believe, execution)
 
     def _believe(self, execution: _Execution) -> None:
         if end := self._released(execution):
