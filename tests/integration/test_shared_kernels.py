@@ -411,6 +411,7 @@ def test_a_restart_while_others_wait_ends_their_kernel_and_several_restarts_are_
             one, two, three_ = three
             first = one.provisioner.pid
             waiting = [tool.kc.execute("import time; time.sleep(60)") for tool in three]
+            until(lambda: len(session.get_cells()) == 3)  # one that comes behind the restart is for the next kernel
             one.km.restart_kernel()
             one.kc.wait_for_ready(timeout=60)
             second = one.provisioner.pid
