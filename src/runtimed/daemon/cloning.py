@@ -28,7 +28,7 @@ async def clone(rooms: Rooms, source: str) -> wire.Response:
 async def _cloned(rooms: Rooms, source: str) -> wire.NotebookCloned:
     original = await rooms.join(source)
     working_dir = str(original.working_dir())
-    asked = original.room.executions.needs.asked()
+    asked = original.room.kernel.needs.asked()
     text = await asyncio.to_thread(_without_outputs, await original.saver.export())
     host = await rooms.create(notebook_id=None, name=None, working_dir=working_dir, ephemeral=True)
     try:

@@ -205,18 +205,18 @@ def _settings_document(keep_alive_secs: float) -> Document:
 
 
 def _room_info(host: RoomHost) -> wire.RoomInfo:
-    executions, record = host.room.executions, host.folder.record
-    kernel = executions.kernel != "none"
+    kernel, record = host.room.kernel, host.folder.record
+    has_kernel = kernel.state != "none"
     return wire.RoomInfo(
         notebook_id=host.notebook_id,
         active_peers=host.peer_count,
         had_peers=host.had_peers,
-        has_kernel=kernel,
-        kernel_type=executions.kernel_type if kernel else None,
-        env_source=executions.env_source if kernel else None,
-        kernel_status=executions.status if kernel else None,
+        has_kernel=has_kernel,
+        kernel_type=kernel.kernel_type if has_kernel else None,
+        env_source=kernel.env_source if has_kernel else None,
+        kernel_status=kernel.status if has_kernel else None,
         ephemeral=record.ephemeral,
         notebook_path=host.room.path,
-        state="active" if host.peer_count else "idle" if kernel else "inactive",
+        state="active" if host.peer_count else "idle" if has_kernel else "inactive",
         name=record.name,
     )

@@ -60,7 +60,7 @@ async def _of_target(rooms: Rooms, target: str, env_source: str) -> Asked:
     if path.is_absolute() and path.suffix != ".ipynb":
         return await of_project(path)
     host = rooms.find(target) or await rooms.join(target)
-    executions = host.room.executions
-    launch = executions.needs.launch("auto", env_source or executions.refused_source or "auto")
+    kernel = host.room.kernel
+    launch = kernel.needs.launch("auto", env_source or kernel.refused_source or "auto")
     decision = await decided(launch.kernel_type, launch.env_source, launch.declared, host.where())
     return Asked(decision, launch.declared, launch.foreign, host.where())

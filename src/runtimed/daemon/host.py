@@ -71,7 +71,7 @@ class RoomHost:
             self.tell,
             services.settings.lease_dir,
             self._expire_or_stay,
-            lambda: self.room.executions.free,
+            lambda: self.room.kernel.free,
         )
         self.saver = Saver(self, paths)
         self.pace = Pace(lambda: self.room, self._flushed)
@@ -116,7 +116,7 @@ class RoomHost:
     def _kernel_told(self, event: events.Event) -> None:
         self.tenancy.follow(event)
         self.tell(event)
-        if not self.room.executions.has_kernel:
+        if not self.room.kernel.expected:
             self.tenancy.will_not_start("it was shut down first")
 
     def settle(self) -> None:
@@ -147,7 +147,7 @@ class RoomHost:
         Raises:
             NoKernel: there is none.
         """
-        if self.room.executions.kernel != "running":
+        if not self.room.kernel.runs:
             raise NoKernel(f"Notebook {self.notebook_id} has no kernel", hint="run something in it, or start one")
         known = self.folder.record.name or (Path(self.room.path).stem if self.room.path else "")
         slug = "".join(c if c.isalnum() and c.isascii() else "-" for c in known)[:40]
@@ -204,7 +204,7 @@ class RoomHost:
     def _expired(self) -> None:
         if self._is_used:
             return
-        if self.room.executions.status == "busy":  # somebody left it at work
+        if self.room.kernel.status == "busy":  # somebody left it at work
             self._expire_later()
         else:
             self.services.start(self.close())

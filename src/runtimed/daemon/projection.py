@@ -48,11 +48,11 @@ def _inspected(cell: CellRecord) -> wire.InspectedCell:
 
 
 def _kernel_info(host: RoomHost) -> dict[str, Any] | None:
-    executions = host.room.executions
-    if executions.kernel == "none":
+    kernel = host.room.kernel
+    if kernel.state == "none":
         return None
-    kernel = {"kernel_type": executions.kernel_type, "env_source": executions.env_source, "status": executions.status}
-    return kernel | host.room.documents.runtime.kernel()
+    known = {"kernel_type": kernel.kernel_type, "env_source": kernel.env_source, "status": kernel.status}
+    return known | host.room.documents.runtime.kernel()
 
 
 def project(host: RoomHost) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def _runtime(host: RoomHost) -> dict[str, Any]:
     return {
         "kernel": kernel
         | {
-            "status": host.room.executions.status,
+            "status": host.room.kernel.status,
             "starting_phase": STARTING.get(lifecycle, ""),
             "environment_id": "",
             "environment_name": "",

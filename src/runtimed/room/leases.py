@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from runtimed.room import events
     from runtimed.room.documents import Documents
     from runtimed.room.executions import Executions
+    from runtimed.room.kernel import RoomKernel
 
 
 class Leases:
     """Who holds one, and what of theirs runs."""
 
-    def __init__(self, documents: Documents, executions: Executions) -> None:
+    def __init__(self, documents: Documents, kernel: RoomKernel, executions: Executions) -> None:
         self._documents = documents
+        self._kernel = kernel
         self._executions = executions
         self._leases: dict[str, recording.Lease] = {}
 
@@ -41,7 +43,7 @@ class Leases:
         lease = self._leases.get(event.lease_id)
         if lease is None:
             return []
-        if not event.beside and not self._executions.has_kernel:
+        if not event.beside and not self._kernel.expected:
             return [RefuseLeased(event.execution_id, "no_kernel")]
         if not event.beside and self._executions.full:
             return [RefuseLeased(event.execution_id, "full")]

@@ -13,11 +13,15 @@ from runtimed.wire.handshake import HostedBridgeStatus, InitialLoad, SyncStatus,
 from runtimed.wire.requests import encode_response
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from runtimed.docs.crdt import Document
     from runtimed.wire.requests import RequestEnvelope, Response
     from runtimed.wire.sync import ChangeHeader
+
+    Answer = Callable[["Address", Response], None]
+
+Address = tuple[str, str]  # peer id, request id
 
 # The order in which a newcomer is told of the documents (PROTOCOL §4).
 ORDER = (

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from runtimed.room.documents import Documents
     from runtimed.room.executions import Executions
+    from runtimed.room.kernel import RoomKernel
     from runtimed.room.leases import Leases
     from runtimed.room.peers import Peer, Peers
     from runtimed.room.widgets import Widgets
@@ -26,12 +27,19 @@ class Requests:
     """Serves the REQUEST frames of a room's peers (PROTOCOL §5)."""
 
     def __init__(
-        self, documents: Documents, peers: Peers, executions: Executions, widgets: Widgets, leases: Leases
+        self,
+        documents: Documents,
+        peers: Peers,
+        kernel: RoomKernel,
+        executions: Executions,
+        widgets: Widgets,
+        leases: Leases,
     ) -> None:
         self._documents = documents
         self._peers = peers
+        self._kernel = kernel
         self._executions = executions
-        self._submissions = Submissions(documents, executions, peers.answer)
+        self._submissions = Submissions(documents, kernel, executions, peers.answer)
         self._widgets = widgets
         self._leases = leases
 
@@ -55,7 +63,7 @@ class Requests:
             return []
 
     def _act(self, peer: Peer, address: tuple[str, str], envelope: wire.RequestEnvelope) -> list[Effect]:
-        executions, by = self._executions, peer.actor_label
+        kernel, by = self._kernel, peer.actor_label
         match envelope.request:
             case wire.ExecuteCell(cell_id=cell_id, execution_id=execution_id):
                 return self._submissions.execute(address, by, cell_id, execution_id)
@@ -67,17 +75,17 @@ class Requests:
                 return self._submissions.execute_all(address, by, given)
             case wire.LaunchKernel(kernel_type=kernel_type, env_source=env_source, dependencies=named) as launch:
                 beside = launch.notebook_path or None
-                return executions.launch(address, kernel_type or "python", env_source or "auto", named, beside)
+                return kernel.launch(address, kernel_type or "python", env_source or "auto", named, beside)
             case wire.ShutdownKernel(leaving=leaving):
                 peer.leaving = leaving
                 if not (leaving and (self._peers.anybody_stays() or self._leases)):
-                    return executions.shutdown(address)
+                    return kernel.shutdown(address)
                 self._peers.answer(address, wire.Ok())
             case wire.InterruptExecution():
                 return self._interrupt(address)
             case wire.SaveNotebook(path=path):
                 return [SaveFile(path, *address)]
-            case wire.Complete() | wire.GetHistory() | wire.SendComm() if executions.kernel != "running":
+            case wire.Complete() | wire.GetHistory() | wire.SendComm() if not kernel.runs:
                 self._peers.answer(address, wire.NoKernel())
             case wire.Complete() | wire.GetHistory():
                 return [AskKernel(*address, envelope.request)]
@@ -114,8 +122,7 @@ class Requests:
         """A person's client may approve for the person in front of it; an agent only reads what came with a file."""
         if "/agent:" in by:
             raise NotAvailable("An agent cannot approve packages", hint="a person runs: runt trust approve NOTEBOOK")
-        executions = self._executions
-        launch = executions.needs.launch("auto", executions.refused_source or "auto")
+        launch = self._kernel.needs.launch("auto", self._kernel.refused_source or "auto")
         return ApproveTrust(*address, by, launch, project_file)
 
     def _is_outdated(self, observed: Iterable[str]) -> bool:
@@ -130,7 +137,7 @@ class Requests:
         """A kernel keeps the packages it was started with: what is missing comes with a restart."""
         if guard is not None and self._is_outdated(guard.observed_heads):
             return wire.GuardRejected(reason="the dependencies have changed since")
-        if self._executions.kernel != "running":
+        if not self._kernel.runs:
             return wire.NoKernel()
         has = self._documents.runtime.packages()
         wanted = {tagged.partition(" ")[2] for tagged in requirements_in(declared_by(self._documents.notebook))}
@@ -147,7 +154,7 @@ class Requests:
         return self._documents.notebook.document.knows_all(bytes.fromhex(head) for head in heads)
 
     def _interrupt(self, address: tuple[str, str]) -> list[Effect]:
-        if self._executions.kernel != "running":
+        if not self._kernel.runs:
             self._peers.answer(address, wire.NoKernel())
             return []
         self._peers.answer(address, wire.InterruptSent())

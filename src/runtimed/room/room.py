@@ -26,10 +26,12 @@ from runtimed.room.effects import (
     Touched,
 )
 from runtimed.room.executions import Executions
+from runtimed.room.kernel import RoomKernel
 from runtimed.room.leases import Leases
 from runtimed.room.loading import Loading
 from runtimed.room.peers import UNSAID_MAX, Peers
 from runtimed.room.presence import PresenceBoard
+from runtimed.room.record import Record
 from runtimed.room.requests import Requests
 from runtimed.room.widgets import Widgets
 from runtimed.wire.broadcasts import CommBroadcast, encode_broadcast
@@ -55,16 +57,19 @@ class Room:
         self.documents = documents
         self.path = path
         self.peers = Peers(documents.by_frame())
-        self.executions = Executions(documents, answer=self.peers.answer, new_id=new_id)
+        record = Record(documents, new_id)
+        self.executions = Executions(documents, record, new_id)
+        self.kernel = RoomKernel(documents, record, self.executions, self.peers.answer)
         self.widgets = Widgets(documents, new_id)
-        self.leases = Leases(documents, self.executions)
-        self.requests = Requests(documents, self.peers, self.executions, self.widgets, self.leases)
+        self.leases = Leases(documents, self.kernel, self.executions)
+        self.requests = Requests(documents, self.peers, self.kernel, self.executions, self.widgets, self.leases)
         self.presence = PresenceBoard()
         self.loading = Loading(documents)
 
     def wake(self) -> list[Effect]:
         """What is due before the first event: what a dead daemon left running is ended, and says why."""
         self.executions.wake()
+        self.kernel.wake()
         return [*self.documents.commit(), *self._look_at_project()]
 
     def reborn(self, documents: Documents, *, gap: bool = False) -> Room:
@@ -74,6 +79,7 @@ class Room:
         """
         room = Room(documents, new_id=self.executions.new_id, path=self.path)
         room.executions.inherit(self.executions, gap=gap)
+        room.kernel.inherit(self.kernel)
         room.leases.inherit(self.leases)
         room.loading.status = self.loading.status
         return room
@@ -110,7 +116,7 @@ class Room:
             case events.Unparked():
                 return self.requests.unpark()
             case events.Closing():
-                return self.executions.shutdown(None)
+                return self.kernel.shutdown(None)
             case events.Answered():
                 self.peers.answer((event.peer_id, event.request_id), event.response)
             case events.PeerJoined():
@@ -125,35 +131,35 @@ class Room:
                 return self.leases.interrupted(event)
             case events.KernelWatched():
                 self.peers.owe_everybody()
-                return self.executions.watch(event)
+                return self.kernel.watch(event)
             case events.KernelUnwatched():
                 self.peers.owe_everybody()
-                return self.executions.unwatch(event)
+                return self.kernel.unwatch(event)
             case events.RestartAsked():
-                return self.executions.restart()
+                return self.kernel.restart()
             case events.KernelWanted(kernel_type, env_source):
-                return self.executions.launch(None, kernel_type, env_source)
+                return self.kernel.launch(None, kernel_type, env_source)
             case events.Created(runtime, named):
-                self.executions.needs.begin(runtime, named)
+                self.kernel.needs.begin(runtime, named)
             case events.KernelDecided():
-                self.executions.decided(event)
+                self.kernel.decided(event)
             case events.KernelPhase():
-                self.executions.phase(event)
+                self.kernel.phase(event)
             case events.TrustApproved():
-                self.executions.approved()
+                self.kernel.approved()
             case events.KernelReady():
                 self.peers.owe_everybody()
                 self.widgets.forget()
-                return self.executions.ready(event)
+                return self.kernel.ready(event)
             case events.KernelFailed():
                 self.peers.owe_everybody()
-                return self.executions.failed(event)
+                return self.kernel.failed(event)
             case events.KernelLost():
                 self.peers.owe_everybody()
-                return self.executions.lost(event)
+                return self.kernel.lost(event)
             case events.KernelStopped():
                 self.peers.owe_everybody()
-                self.executions.stopped()
+                self.kernel.stopped()
             case events.CellsLoaded():
                 return self._loaded(event)
             case events.LoadFailed(reason):
@@ -227,7 +233,7 @@ class Room:
             effects.append(Touched())
             if any(peer.parked for peer in self.peers):
                 effects.append(Then(events.Unparked()))
-        elif kind is FrameType.COMMS_DOC_SYNC and self.executions.kernel == "running":
+        elif kind is FrameType.COMMS_DOC_SYNC and self.kernel.runs:
             effects += self.widgets.written(news)
         return effects
 
@@ -279,7 +285,7 @@ class Room:
         if not event.last:
             return []
         effects: list[Effect] = [*self.documents.commit()]
-        self.executions.needs.came_with_file(event.asked)
+        self.kernel.needs.came_with_file(event.asked)
         return effects
 
     def _set_load(self, load: InitialLoad) -> None:
@@ -294,7 +300,7 @@ class Room:
         effects: list[Effect] = [*self.documents.commit()]  # outputs first: a cell must not name what is not there
         before = declared_by(self.documents.notebook)
         news = self.documents.notebook.document.apply(event.changes)
-        self.executions.needs.came_with_file(requirements_in(before))
+        self.kernel.needs.came_with_file(requirements_in(before))
         return [*effects, Append("notebook", tuple(change.raw for change in news)), Touched()]
 
     def _saved(self, event: events.Saved) -> list[Effect]:

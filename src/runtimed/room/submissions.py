@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     from runtimed.room.documents import Documents
     from runtimed.room.effects import Effect
-    from runtimed.room.executions import Address, Answer, Executions
+    from runtimed.room.executions import Executions
+    from runtimed.room.kernel import RoomKernel
+    from runtimed.room.peers import Address, Answer
 
 Refusal = Literal["malformed", "already_exists", "duplicate_in_request"]
 
@@ -21,8 +23,9 @@ Refusal = Literal["malformed", "already_exists", "duplicate_in_request"]
 class Submissions:
     """Makes executions of cells as they stand in the document (PROTOCOL §5, execute_cell and run_all_cells)."""
 
-    def __init__(self, documents: Documents, executions: Executions, answer: Answer) -> None:
+    def __init__(self, documents: Documents, kernel: RoomKernel, executions: Executions, answer: Answer) -> None:
         self._documents = documents
+        self._kernel = kernel
         self._executions = executions
         self._answer = answer
 
@@ -30,8 +33,8 @@ class Submissions:
         self, address: Address, submitted_by: str, cell_id: str, execution_id: str | None = None
     ) -> list[Effect]:
         """Queue one cell; its source is the document's, as it stands now."""
-        self._executions.refuse_if_watched()
-        if not self._executions.has_kernel:
+        self._kernel.refuse_if_watched()
+        if not self._kernel.expected:
             self._answer(address, wire.NoKernel())
             return []
         if reason := self._refused(execution_id):
@@ -43,8 +46,8 @@ class Submissions:
 
     def execute_all(self, address: Address, submitted_by: str, given: dict[str, str] | None) -> list[Effect]:
         """Queue every code cell, in the order of the document."""
-        self._executions.refuse_if_watched()
-        if not self._executions.has_kernel:
+        self._kernel.refuse_if_watched()
+        if not self._kernel.expected:
             self._answer(address, wire.NoKernel())
             return []
         notebook = self._documents.notebook

@@ -94,9 +94,9 @@ def test_an_execution_is_sent_before_it_is_recorded_and_shows_as_a_cell_for_ever
 
 def test_what_a_free_kernel_was_given_at_once_is_not_given_to_it_again(network: Network):
     tool = Tool(network)
-    assert network.room.executions.free
+    assert network.room.kernel.free
     begun = tool.asks("x = 1", begun=True)
-    assert not network.room.executions.free
+    assert not network.room.kernel.free
     waits = tool.asks("y = 2")
     network.settle()
     runtime = network.room.documents.runtime
@@ -139,7 +139,7 @@ def test_what_is_silent_or_not_stored_is_run_and_in_no_document(network: Network
     assert network.room.documents.runtime.execution(execution_id) is None
     assert network.room.documents.runtime.queue() == (None, [])
     finish(network, execution_id)
-    assert network.room.executions.status == "idle"
+    assert network.room.kernel.status == "idle"
 
 
 def test_a_log_is_an_execution_without_a_cell(network: Network):
@@ -209,7 +209,7 @@ def test_a_death_and_an_anew_loaded_room_know_what_runs_on_a_subshell(network: N
     network.room.executions.wake()
     network.settle()
     assert runtime.status(beside) == "running"
-    assert network.room.executions.status == "busy"
+    assert network.room.kernel.status == "busy"
 
     network.happen(events.KernelLost("exit code 3"))
     network.settle()
@@ -286,7 +286,7 @@ def test_a_kernel_that_is_watched_shows_what_it_runs_and_takes_nothing_else():
     network.settle()
 
     assert sources(network) == ["x = 1"]
-    assert network.room.executions.status == "busy"
+    assert network.room.kernel.status == "busy"
     assert peer.runtime.kernel()["lifecycle"] == "Running"
     (cell_id,) = peer.notebook.cell_ids()
     for request in (
@@ -313,9 +313,9 @@ def test_the_end_of_an_earlier_kernel_is_not_the_end_of_the_one_that_is_shown():
     network.happen(watched("first"))
     network.happen(watched("second"))
     network.happen(events.KernelUnwatched("first", "it ended"))
-    assert network.room.executions.kernel == "watched"
+    assert network.room.kernel.state == "watched"
     network.happen(events.KernelUnwatched("second", "it ended"))
-    assert network.room.executions.kernel == "none"
+    assert network.room.kernel.state == "none"
 
 
 # ------------------------------------------------------------------ the decision alone

@@ -69,7 +69,7 @@ def test_what_was_asked_for_in_the_original_is_not_foreign_in_its_clone(network:
     load(network, runt(uv={"dependencies": ["polars"]}))
     launched(network, ann, dependencies=("duckdb",))
     ready(network)
-    asked = network.room.executions.needs.asked()
+    asked = network.room.kernel.needs.asked()
     assert asked == {"uv duckdb"}
 
     clone = Network()
@@ -199,7 +199,7 @@ class TestApproval:
         runtime = ann.runtime
         assert runtime.lifecycle == "AwaitingTrust"
         assert runtime.needs_approval
-        assert network.room.executions.kernel == "none"
+        assert network.room.kernel.state == "none"
 
     def test_a_persons_client_approves_what_it_saw(self, network: Network, ann: PeerAtHome) -> None:
         self.refused(network, ann)

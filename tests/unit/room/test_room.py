@@ -8,6 +8,7 @@ from runtimed.docs.crdt import ROOT, Document
 from runtimed.outputs.streams import PutOutput
 from runtimed.room import effects as do
 from runtimed.room import events
+from runtimed.room.room import Room
 from runtimed.wire import requests as wire
 from runtimed.wire.frames import FrameType
 from runtimed.wire.sync import encode_sync
@@ -364,9 +365,7 @@ class TestKernel:
         first, second = running(network, "1", "2")
         network.room.handle(events.Flushed())
 
-        late = network.room.reborn(network.room.documents)
-        late.executions._queue.give_up()  # a new process knows of no queue
-        late.executions.kernel = "none"
+        late = Room(network.room.documents, new_id=network.room.executions.new_id)  # a new process knows of no queue
         late.wake()
 
         runtime = late.documents.runtime
@@ -380,7 +379,7 @@ class TestKernel:
         again = network.room.reborn(network.room.documents)
         again.wake()
 
-        assert again.executions.kernel == "running"
+        assert again.kernel.state == "running"
         assert again.documents.runtime.status(execution) == "running"
         assert again.documents.runtime.execution(execution).outputs == []  # type: ignore[union-attr]
         assert new_documents("2").runtime.lifecycle == "NotStarted"
