@@ -154,6 +154,7 @@ class LeaseSocket:
         except BlockingIOError:
             return []
         except TimeoutError:
+            self._hang_up()  # or its answer would be taken for the next one's
             raise ConnectionLost("The daemon has not answered a lease in time") from None
         except OSError:
             data = b""

@@ -111,6 +111,11 @@ class KernelRunner:
     async def history(self, pattern: str | None, n: int, *, unique: bool) -> list[tuple[int, int, str]]:
         return await self._alive().history(pattern, n, unique=unique)
 
+    async def settled(self) -> None:
+        """Until the kernel that is being started, ended or buried is."""
+        async with self._turn:
+            pass
+
     async def close(self) -> None:
         """End the kernel, for good: the room is closing."""
         if self._launching is not None:

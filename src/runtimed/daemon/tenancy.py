@@ -130,6 +130,8 @@ class Tenancy:
         Raises:
             RuntimedError: it cannot be started, and why.
         """
+        if self.alive and self._runner.kernel is None:  # it has died, and what it still said is being written
+            await self._runner.settled()
         return await self._pid(None if self.alive else wanted)
 
     async def restart(self, generation: int) -> int | None:

@@ -66,3 +66,10 @@ def test_a_lease_that_ends_without_an_answer_is_lost(holder: Holder) -> None:
     with pytest.raises(ConnectionLost, match="without a word"):
         holder.ask()
     assert holder.lease.lost
+
+
+def test_an_answer_that_comes_too_late_is_not_taken_for_the_next(holder: Holder) -> None:
+    with pytest.raises(ConnectionLost, match="in time"):
+        holder.lease.ask(wire.Restart(generation=1), 0.01)
+
+    assert holder.lease.lost
