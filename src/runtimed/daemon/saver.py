@@ -292,7 +292,8 @@ class Saver:
                         await self._look(path)
         except RuntimedError as error:
             log.warning("%s is not watched until it is saved again: %s", path, error)
-            self._watching = None
+            if self._watching == (path, stop):  # else the notebook has moved, and its new file is watched
+                self._watching = None
 
     async def _look(self, path: Path) -> None:
         if self._closed:
