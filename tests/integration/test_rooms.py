@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from blockbuster import BlockBuster
@@ -252,11 +253,15 @@ def test_cells_of_two_run_in_the_order_they_came(one: Session, other: Session) -
     assert other.run("order").display_data[0].data == {"text/plain": str([*range(10)])}
 
 
-def test_an_error_cancels_what_its_own_sender_queued_and_nothing_else(one: Session, other: Session) -> None:
-    one.run("import time")
-    failing = one.queue_cell(one.create_cell("time.sleep(.5); 1/0"))
+def test_an_error_cancels_what_its_own_sender_queued_and_nothing_else(
+    one: Session, other: Session, tmp_path: Path
+) -> None:
+    one.run("import os, time")
+    all_queued = tmp_path / "all queued"
+    failing = one.queue_cell(one.create_cell(f"while not os.path.exists({str(all_queued)!r}): time.sleep(.02)\n1/0"))
     mine = [one.queue_cell(one.create_cell("1")) for _ in range(3)]
     theirs = other.queue_cell(other.create_cell("'still runs'"))
+    all_queued.touch()
 
     assert one.wait_execution(failing).status == "error"
     assert [one.wait_execution(execution_id).status for execution_id in mine] == ["cancelled"] * 3
