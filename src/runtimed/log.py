@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from logging.handlers import RotatingFileHandler
@@ -38,7 +39,8 @@ def configure(path: Path, level: str = "INFO", *, echo: bool = False) -> None:
 def close() -> None:
     for handler in list(ROOT.handlers):
         ROOT.removeHandler(handler)
-        handler.close()
+        with contextlib.suppress(OSError):  # what waited for a full disk
+            handler.close()
 
 
 def tail(path: Path, lines: int) -> list[str]:
@@ -51,12 +53,17 @@ def tail(path: Path, lines: int) -> list[str]:
         return []
 
 
-def _file(path: Path) -> RotatingFileHandler:
+class _LogFile(RotatingFileHandler):
+    """Writes what it can; what a full disk refuses is not told on stderr, which may be a pipe that nobody reads."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Keep the daemon going: a traceback for each line would fill that pipe, and stop it for good."""
+
+
+def _file(path: Path) -> _LogFile:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return RotatingFileHandler(
-            path, maxBytes=MAX_BYTES, backupCount=KEPT, encoding="utf-8", errors="backslashreplace"
-        )
+        return _LogFile(path, maxBytes=MAX_BYTES, backupCount=KEPT, encoding="utf-8", errors="backslashreplace")
     except OSError as exc:
         raise CacheUnusable(
             f"Cannot write the log {path}: {exc.strerror or exc}",

@@ -46,6 +46,16 @@ def test_the_file_turns_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert all(path.stat().st_size <= 2000 for path in tmp_path.glob("a.log*"))
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+def test_a_full_disk_is_not_told_to_a_stderr_that_nobody_may_read(capfd: pytest.CaptureFixture[str]):
+    log.configure(Path("/dev/full"))
+
+    logging.getLogger("runtimed").error("lost")
+    log.close()
+
+    assert capfd.readouterr() == ("", "")
+
+
 def test_the_tail_is_the_last_lines(tmp_path: Path):
     (tmp_path / "a.log").write_text("".join(f"line {n}\n" for n in range(10_000)))
 

@@ -26,7 +26,7 @@ from runtimed.docs.values import (
 from runtimed.errors import LocalProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from runtimed.docs.crdt import Obj, Transaction
     from runtimed.docs.project import ProjectContext
@@ -165,6 +165,10 @@ class RuntimeDoc:
 
     def has_ended(self, execution_id: str) -> bool:
         return self.status(execution_id) in ENDED
+
+    def cell_id(self, execution_id: str) -> str:
+        obj = self._asked.get(execution_id) or self._ask(execution_id)
+        return "" if obj is None else as_str(self.document.get(obj, "cell_id"))
 
     def execution(self, execution_id: str) -> ExecutionRecord | None:
         document = self.document
@@ -366,12 +370,20 @@ class RuntimeDoc:
         displays.register(tx, self._own(tx, "display_index"), display_id, execution_id, output_id)
 
     def update_display(
-        self, tx: Transaction, display_id: str, data: Mapping[str, Any], metadata: Mapping[str, Any]
+        self,
+        tx: Transaction,
+        display_id: str,
+        data: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+        *,
+        is_past: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """New data in every output that shows ``display_id``, in whatever execution."""
-        for execution_id, output_id in displays.targets(tx, self._own(tx, "display_index"), display_id):
-            manifest = self._manifest(tx, execution_id, output_id)
-            if manifest is not None:
+        """New data in every output that shows ``display_id``, in whatever execution but those that are past."""
+        index = self._own(tx, "display_index")
+        for execution_id, output_id in displays.targets(tx, index, display_id):
+            if is_past(execution_id):
+                displays.withdraw(tx, index, display_id, execution_id, output_id)
+            elif (manifest := self._manifest(tx, execution_id, output_id)) is not None:
                 reconcile(tx, manifest, "data", dict(data))
                 reconcile(tx, manifest, "metadata", dict(metadata))
 

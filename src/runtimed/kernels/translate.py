@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any
 
 from runtimed.kernels.comms import Comms
-from runtimed.outputs.reducer import OutputOp, OutputReducer
+from runtimed.outputs.reducer import OutputOp, OutputReducer, lasting
 from runtimed.room.events import (
     ExecutionFinished,
     ExecutionStarted,
@@ -31,7 +31,8 @@ __all__ = ["Translator"]
 
 log = logging.getLogger(__name__)
 
-KEPT = 64  # ended executions whose late outputs are still known
+KEPT = 10_000  # ended executions whose late outputs are still known: a task may print for hours
+OPEN = 64  # of them, those whose last line can still be rewritten
 OUTPUTS = frozenset({"stream", "display_data", "execute_result", "error", "clear_output", "update_display_data"})
 COMMS = frozenset({"comm_open", "comm_msg", "comm_close"})
 
@@ -75,6 +76,7 @@ class Translator:
         self._open: dict[str, _Execution | None] = {}  # None until there is a place for its outputs
         self._names: dict[str, str] = {}  # executions whose request has an id of its own
         self._ended: OrderedDict[str, _Execution] = OrderedDict()
+        self._just_ended: deque[_Execution] = deque()  # their streams are open
 
     def begin(self, execution_id: str, msg_id: str | None = None) -> None:
         """The kernel is about to be asked; the message id of the request is the execution's unless another is given."""
@@ -161,6 +163,9 @@ class Translator:
         execution.ended = True
         del self._open[execution.msg_id]
         self._ended[execution.msg_id] = execution
+        self._just_ended.append(execution)
+        if len(self._just_ended) > OPEN:
+            reports.seal(self._just_ended.popleft())
         if len(self._ended) > KEPT:
             self._ended.popitem(last=False)
 
@@ -189,6 +194,9 @@ class _Reports:
                 self._put(execution, execution.reducer.settle())
         self._flush()
 
+    def seal(self, execution: _Execution) -> None:
+        self._put(execution, execution.reducer.seal())
+
     def _put(self, execution: _Execution, ops: Sequence[OutputOp]) -> None:
         if not ops:
             return
@@ -199,7 +207,7 @@ class _Reports:
 
     def _flush(self) -> None:
         if self._of is not None:
-            self.items.append(OutputsChanged(self._of, tuple(self._ops)))
+            self.items.append(OutputsChanged(self._of, lasting(self._ops)))
         self._of, self._ops = None, []
 
 

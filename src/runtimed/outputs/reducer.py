@@ -14,7 +14,7 @@ from runtimed.outputs.native import to_native, well_formed
 from runtimed.outputs.streams import PutOutput, StreamTail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from runtimed.outputs.mime import ContentRef, Place
 
@@ -32,6 +32,23 @@ class UpdateDisplay(NamedTuple):
 
 
 OutputOp = PutOutput | ClearOutputs | UpdateDisplay
+
+
+def lasting(ops: Sequence[OutputOp]) -> tuple[OutputOp, ...]:
+    """Without what a later one of them undoes: a document keeps every value it ever held, and a flood has thousands."""
+    kept: list[OutputOp] = []
+    updated: set[str] = set()
+    cleared = False
+    for op in reversed(ops):
+        if isinstance(op, UpdateDisplay):
+            undone = op.display_id in updated
+            updated.add(op.display_id)
+        else:
+            undone = cleared
+            cleared |= isinstance(op, ClearOutputs)
+        if not undone:
+            kept.append(op)
+    return tuple(reversed(kept))
 
 
 class OutputReducer:
@@ -60,6 +77,12 @@ class OutputReducer:
     def settle(self) -> list[OutputOp]:
         """Put the open stream as it stands now: once a batch, and before the execution is called done."""
         return [*self._tail.settle()] if self._tail is not None else []
+
+    def seal(self) -> list[OutputOp]:
+        """The same, and hold no text any longer: no \\r reaches back into what is put by now."""
+        ops = self.settle()
+        self._tail = None
+        return ops
 
     def _stream(self, content: Mapping[str, Any]) -> list[OutputOp]:
         name = well_formed(str(content.get("name") or "stdout"))

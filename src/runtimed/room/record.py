@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runtimed.docs.declared import approvable
@@ -180,6 +181,14 @@ class Record:
                 case ClearOutputs():
                     runtime.delete_outputs(tx, execution_id)
                 case UpdateDisplay(display_id, data, metadata):
-                    runtime.update_display(tx, display_id, data, metadata)
+                    past = partial(self._is_past, by=execution_id)
+                    runtime.update_display(tx, display_id, data, metadata, is_past=past)
 
         self._documents.in_runtime(write)
+
+    def _is_past(self, execution_id: str, *, by: str) -> bool:
+        """Its cell shows another one by now: were its displays updated too, a cell run often would cost ever more."""
+        if execution_id == by or not self._documents.runtime.has_ended(execution_id):
+            return False
+        notebook, cell_id = self._documents.notebook, self._documents.runtime.cell_id(execution_id)
+        return notebook.has(cell_id) and notebook.execution_id(cell_id) != execution_id

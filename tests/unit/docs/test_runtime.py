@@ -212,6 +212,25 @@ def test_a_display_is_updated_wherever_it_shows(runtime: RuntimeDoc) -> None:
     assert set(runtime.document.value()["display_index"]["d"]) == {"e1\0o1", "e2\0o2", "gone\0o3"}
 
 
+def test_an_update_leaves_alone_what_is_past_and_looks_at_it_once(runtime: RuntimeDoc) -> None:
+    for execution in ("past", "present"):
+        queue_one(runtime, execution)
+        do(runtime, "put_output", execution, f"{execution}'s", 1, display(f"{execution}'s", "d", "old"))
+        do(runtime, "register_display", "d", execution, f"{execution}'s")
+    asked: list[str] = []
+
+    def is_past(execution_id: str) -> bool:
+        asked.append(execution_id)
+        return execution_id == "past"
+
+    for text in ("new", "newer"):
+        do(runtime, "update_display", "d", {"text/plain": {"inline": text}}, {}, is_past=is_past)
+
+    shown = [runtime.outputs(execution)[0]["data"]["text/plain"]["inline"] for execution in ("past", "present")]
+    assert shown == ["old", "newer"]
+    assert sorted(asked) == ["past", "present", "present"]
+
+
 # ---------------------------------------------------------------- replicas, and what other daemons write
 
 

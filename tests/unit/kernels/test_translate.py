@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtimed.kernels.messages import KernelMessage
-from runtimed.kernels.translate import KEPT, Translator
+from runtimed.kernels.translate import KEPT, OPEN, Translator
 from runtimed.outputs.reducer import ClearOutputs, OutputOp, UpdateDisplay
 from runtimed.outputs.streams import PutOutput
 from runtimed.room.events import (
@@ -151,6 +151,18 @@ def test_only_the_last_executions_are_remembered() -> None:
 
     assert feed(made, printed("e0", "forgotten")) == []
     assert feed(made, printed("e1", "known")) != []
+
+
+def test_what_is_late_goes_on_with_its_line_and_after_many_more_executions_behind_it() -> None:
+    ids = [f"e{n}" for n in range(OPEN + 1)]
+    made = translator(*ids)
+    said = feed(made, printed("e0", "10 %"), reply("e0"), status("e0", "idle"), printed("e0", "\r20 %"))
+    for execution_id in ids[1:]:
+        said += feed(made, printed("e0", "."), reply(execution_id), status(execution_id, "idle"))
+    said += feed(made, printed("e0", "\nend"))
+
+    assert "".join(texts_of(said, "e0").values()) == "20 %" + "." * OPEN + "\nend"
+    assert len({put.seq for put in ops_of(said, "e0") if isinstance(put, PutOutput)}) == 2
 
 
 def test_outputs_of_unknown_parents_are_left_out() -> None:

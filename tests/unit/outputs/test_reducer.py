@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
@@ -15,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from runtimed.models import Output
 from runtimed.outputs.manifests import blob_hashes, error_manifest, join_streams, resolve, to_nbformat_outputs
-from runtimed.outputs.reducer import ClearOutputs, OutputOp, OutputReducer, UpdateDisplay
+from runtimed.outputs.reducer import ClearOutputs, OutputOp, OutputReducer, UpdateDisplay, lasting
 from runtimed.outputs.streams import PutOutput
 from unit.outputs.places import Blobs
 
@@ -32,12 +33,12 @@ class Cell:
         self.ops: list[OutputOp] = []
 
     def feed(self, msg_type: str, **content: Any) -> list[OutputOp]:
-        return self._write(self.reducer.feed(msg_type, content))
+        return self.write(self.reducer.feed(msg_type, content))
 
     def settle(self) -> list[OutputOp]:
-        return self._write(self.reducer.settle())
+        return self.write(self.reducer.settle())
 
-    def _write(self, ops: list[OutputOp]) -> list[OutputOp]:
+    def write(self, ops: Sequence[OutputOp]) -> list[OutputOp]:
         for op in ops:
             match op:
                 case PutOutput():
@@ -48,7 +49,7 @@ class Cell:
                 case UpdateDisplay():
                     self._update(op)
         self.ops += ops
-        return ops
+        return [*ops]
 
     def _update(self, op: UpdateDisplay) -> None:
         for output_id, (_, manifest) in self.manifests.items():
@@ -315,6 +316,30 @@ MESSAGES = st.lists(
     | message("clear_output", wait=st.booleans()),
     max_size=12,
 )
+
+
+@given(MESSAGES)
+def test_what_lasts_of_a_batch_comes_to_the_same(messages: list[tuple[str, dict[str, Any]]]) -> None:
+    told, kept = Cell(), Cell()
+    ops = [op for msg_type, content in messages for op in told.feed(msg_type, **content)]
+    ops += told.settle()
+
+    kept.write(lasting(ops))
+
+    assert kept.in_order == told.in_order
+    elsewhere = [{op.display_id: op for op in some if isinstance(op, UpdateDisplay)} for some in (ops, kept.ops)]
+    assert elsewhere[0] == elsewhere[1]
+    assert len(kept.ops) == len(elsewhere[1]) + sum(not isinstance(op, UpdateDisplay) for op in kept.ops)
+
+
+def test_of_a_flood_only_the_end_is_written() -> None:
+    cell = Cell()
+    ops: list[OutputOp] = []
+    for number in range(100):
+        ops += cell.feed("clear_output", wait=True)
+        ops += cell.feed("display_data", **plain(str(number)), transient={"display_id": "d"})
+
+    assert [type(op) for op in lasting(ops)] == [ClearOutputs, UpdateDisplay, PutOutput]
 
 
 @settings(deadline=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runtimed.docs.crdt import ROOT, Document
+from runtimed.outputs.reducer import UpdateDisplay
 from runtimed.outputs.streams import PutOutput
 from runtimed.room import effects as do
 from runtimed.room import events
@@ -17,6 +18,15 @@ from unit.room.network import Network, new_documents
 
 def stream(text: str, output_id: str = "o1") -> PutOutput:
     return PutOutput(output_id, 1, {"output_type": "stream", "name": "stdout", "text": {"inline": text}})
+
+
+def display(text: str, output_id: str) -> PutOutput:
+    manifest = {"output_type": "display_data", "data": {"text/plain": {"inline": text}}}
+    return PutOutput(output_id, 1, manifest, "d")
+
+
+def update(text: str) -> UpdateDisplay:
+    return UpdateDisplay("d", {"text/plain": {"inline": text}}, {})
 
 
 def running(network: Network, *sources: str) -> list[str]:
@@ -157,6 +167,22 @@ class TestRunning:
         assert record.outputs[0]["text"] == {"inline": "1\n"}
         cell = network.peers["ann"].notebook.cell("c0")
         assert (cell.execution_id, cell.execution_count) == (execution, 7)
+
+    def test_an_update_changes_every_cell_that_shows_it_and_not_what_they_showed_before(self, network: Network) -> None:
+        first, other = running(network, "display(0, display_id='d')", "display(0, display_id='d')")
+        ann = network.peers["ann"]
+        for execution in (first, other):
+            said = events.OutputsChanged(execution, (display("old", f"{execution}'s"),))
+            network.happen(events.Reported((said, events.ExecutionFinished(execution, "ok", 1))))
+        request = ann.ask(wire.ExecuteCell("c0"))
+        network.settle()
+        again = ann.responses[request].execution_id  # type: ignore[union-attr]
+
+        network.happen(events.Reported((events.OutputsChanged(again, (update("new"), display("new", "again's"))),)))
+        network.settle()
+
+        shown = {id: ann.runtime.outputs(id)[0]["data"]["text/plain"]["inline"] for id in (first, other, again)}
+        assert shown == {first: "old", other: "new", again: "new"}
 
     def test_one_runs_and_the_next_follows_when_it_is_done(self, network: Network) -> None:
         first, second = running(network, "1", "2")
