@@ -124,7 +124,7 @@ def check_socket_path(path: Path) -> Path:
 
 
 def check_bindable(path: Path) -> Path:
-    """Refuse to serve where nteract's own daemon is looked for, or in a folder that somebody misspelled.
+    """Refuse to serve where nteract's own daemon is looked for, in a folder that somebody misspelled, or over a file.
 
     Only our own folders are made; another's must exist, as nteract's clients want it too.
     """
@@ -134,6 +134,11 @@ def check_bindable(path: Path) -> Path:
             hint="unset RUNTIMED_SOCKET_PATH, or set it to another path",
         )
     check_socket_path(path)
+    if path.exists() and not path.is_socket():  # what a dead daemon left there is removed, and only that
+        raise DaemonError(
+            f"{path} is there already and is no socket; it was left as it is",
+            hint="set RUNTIMED_SOCKET_PATH to a path that is free",
+        )
     if path.parent.is_dir() or _absolute(path).is_relative_to(cache_root().resolve()):
         return path
     raise DaemonError(

@@ -119,6 +119,16 @@ def test_only_our_own_folders_are_made(home: Path, monkeypatch: pytest.MonkeyPat
     assert paths.check_bindable(paths.default_socket_path())
 
 
+def test_what_is_no_socket_is_never_replaced_by_one(home: Path):
+    notebook, link = home / "analysis.ipynb", home / "link.sock"
+    notebook.write_text("{}")
+    link.symlink_to(notebook)
+
+    for taken in (notebook, link, home):
+        with pytest.raises(DaemonError, match="is no socket; it was left as it is"):
+            paths.check_bindable(taken)
+
+
 def test_other_sockets_beside_nteracts_may_be_bound(home: Path):
     beside = paths.nteract_sockets()[0].with_name("mine.sock")
     beside.parent.mkdir(parents=True)

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from runtimed.errors import ToolMissing
+from runtimed.errors import InvalidRequest, ToolMissing
 
 # What we call a format (and a file's suffix) -> nbconvert's exporter.
 EXPORTERS: Final = {"html": "html", "md": "markdown", "py": "script", "pdf": "pdf"}
@@ -44,8 +44,11 @@ def convert(text: str, to: str, *, stem: str) -> Converted:
 
 def format_of(to: str | None, output: Path | None) -> str:
     """What was asked for, else what the file is called after, else a notebook."""
-    suffix = output.suffix.removeprefix(".") if output else ""
-    return to or (suffix if suffix in FORMATS else "ipynb")
+    suffix = output.suffix.removeprefix(".").lower() if output else ""
+    form = to or suffix or "ipynb"
+    if form not in FORMATS:
+        raise InvalidRequest(f"{output} says of no format that it is it", hint=f"say it: --to {', '.join(FORMATS)}")
+    return form
 
 
 def reason_of(exc: Exception) -> str:

@@ -16,7 +16,9 @@ from runtimed.cli import console
 from runtimed.errors import CacheUnusable, DaemonError, RuntimedError
 from runtimed.settings import VERSION, Settings
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, context_settings=console.HELP_NAMES
+)
 
 Folder = Path | None
 Size = int | None

@@ -71,11 +71,15 @@ def export(
         Literal["ipynb", "html", "md", "py", "pdf"] | None,
         typer.Option("--to", help="What to make of it; without, OUTPUT's name decides. nbconvert converts."),
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write here instead of to stdout.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write here instead of to stdout, which - means as well.")
+    ] = None,
 ) -> None:
     """Write a notebook, outputs included, as .ipynb or converted; py is its code as a script of its language."""
     from runtimed.cli.convert import Converted, convert, format_of
 
+    if output == Path("-"):
+        output = None
     if output is not None:
         check_target(output)
     form, text = format_of(to, output), text_of(notebook)

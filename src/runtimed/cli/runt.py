@@ -9,7 +9,9 @@ import typer
 from runtimed.cli import console, control, demo, doctor, env, jupyter, kernel, notebook, run, trust
 from runtimed.settings import VERSION
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, context_settings=console.HELP_NAMES
+)
 
 
 @app.callback(invoke_without_command=True)

@@ -36,7 +36,7 @@ def approve(
     from runtimed import DaemonClient
 
     if not (places or package):
-        raise InvalidRequest("Nothing to approve", hint="runt trust approve NOTEBOOK, or --package NAME")
+        raise typer.BadParameter("nothing to approve: name a notebook, a project, or --package NAME")
     if package:
         _allow(package)
     given = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from runtimed.client.sources import SLICE, check_cell_type, check_index, check_source, splices
 from runtimed.docs.notebook import source_slices
-from runtimed.errors import CellNotFound
+from runtimed.errors import CellNotFound, InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 def check_cell(seat: Seat, cell_id: str) -> None:
     if not seat.notebook.has(cell_id):
         raise CellNotFound(f"Cell not found: {cell_id}", hint="get_cells() lists those there are")
+
+
+def check_code(seat: Seat, cell_id: str) -> None:
+    """Before a kernel is started for what none can run; the daemon says the same."""
+    check_cell(seat, cell_id)
+    if (cell_type := seat.notebook.cell_type(cell_id)) != "code":
+        raise InvalidRequest(f"Cell {cell_id} is a {cell_type} cell; only code cells run")
 
 
 async def create_cell(seat: Seat, source: str, cell_type: str, index: int | None, *, longest: int) -> str:

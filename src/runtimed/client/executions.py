@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from runtimed.client import kernels
 from runtimed.client.answers import expect
-from runtimed.client.cells import begin_cell, check_cell
+from runtimed.client.cells import begin_cell, check_code
 from runtimed.client.results import read_execution
 from runtimed.client.sources import check_source
 from runtimed.errors import ConnectionLost, ExecutionTimeout, InvalidRequest
@@ -41,7 +41,7 @@ async def run(seat: Seat, code: str, timeout: float | None, *, longest: int) -> 
 
 
 async def execute_cell(seat: Seat, cell_id: str, timeout: float | None) -> ExecutionResult:
-    check_cell(seat, cell_id)
+    check_code(seat, cell_id)
     check_timeout(timeout)
     await _ensure_kernel(seat)
     return await _timed(seat, Started(_new_id(), cell_id), timeout, queued=False)
@@ -49,7 +49,7 @@ async def execute_cell(seat: Seat, cell_id: str, timeout: float | None) -> Execu
 
 async def queue_cell(seat: Seat, cell_id: str) -> str:
     """Back when the daemon has queued it."""
-    check_cell(seat, cell_id)
+    check_code(seat, cell_id)
     await _ensure_kernel(seat)
     started = Started(_new_id(), cell_id)
     await _queue(seat, started)

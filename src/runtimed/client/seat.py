@@ -131,9 +131,13 @@ class Seat:
             async with asyncio.timeout(RECEIPT_TIMEOUT):
                 await self.link.drained()
                 self.write(write)
-                await self.replica.receipts.expect()
+                await self._received(what)
         except TimeoutError:
             raise DaemonError(f"the daemon has not confirmed {what} for {RECEIPT_TIMEOUT:g} s") from None
+
+    async def _received(self, what: str) -> None:
+        try:
+            await self.replica.receipts.expect()
         except ConnectionLost as lost:
             raise ConnectionLost(
                 f"{lost.message}; {what} is kept in this session", hint="the next call reconnects and sends it"

@@ -14,8 +14,13 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-# What models can look at. SVG is text to them, and other binary types stay base64.
-SHOWN: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+# What models can look at, and how it begins. SVG is text to them, and other binary types stay base64.
+SHOWN: Final = {
+    "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "image/jpeg": re.compile(rb"\xff\xd8\xff"),
+    "image/gif": re.compile(rb"GIF8[79]a"),
+    "image/webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
+}
 
 STILL_RUNNING: Final = (
     "the cell goes on: get_cell shows its outputs as they come, get_kernel_status whether it has ended, "
@@ -84,7 +89,8 @@ class Reading:
     def _content(self, mime: str, content: Any) -> Any:
         if isinstance(content, bytes):
             encoded = base64.b64encode(content).decode()
-            return self._image(mime, encoded) if mime in SHOWN and not self._images_inline else encoded
+            kind = None if self._images_inline or mime not in SHOWN else _kind(content)
+            return self._image(kind, encoded) if kind else encoded
         return plain(content) if mime == "text/plain" and isinstance(content, str) else content
 
     def _image(self, mime: str, encoded: str) -> Json:
@@ -105,6 +111,11 @@ def answer_text(text: str) -> CallToolResult:
 def json_text(value: Any) -> str:
     """JSON that any parser takes: what is no number there becomes null."""
     return to_json(value, inf_nan_mode="null").decode()
+
+
+def _kind(content: bytes) -> str | None:
+    """What an image is, whatever it was called: models refuse a whole conversation that has one of another kind."""
+    return next((mime for mime, begins in SHOWN.items() if begins.match(content)), None)
 
 
 def plain(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -60,3 +61,46 @@ console.run(app)
 
     assert ended.returncode == 1
     assert ended.stderr == b""
+
+
+SAYS = """
+import sys, typer
+from runtimed.cli import console
+app = typer.Typer(pretty_exceptions_enable=False)
+@app.command()
+def says():
+    console.say("é日")
+    console.say_json({"é": "日"})
+    console.console().print(console.table("é"))
+console.run(app)
+"""
+
+
+def test_an_output_that_has_no_such_letters_gets_their_escapes():
+    ended = subprocess.run(
+        [sys.executable, "-c", SAYS],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    said, *rest = ended.stdout.splitlines()
+    assert said == r"\xe9\u65e5"
+    assert json.loads("".join(rest[:3])) == {"é": "日"}
+
+
+def test_a_closed_output_is_nobodys_fault():
+    ended = subprocess.run(["sh", "-c", '"$0" -c "$1" >&-', sys.executable, SAYS], capture_output=True, check=False)
+
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_a_full_disk_is_an_error_and_no_traceback():
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run([sys.executable, "-c", SAYS], stdout=full, stderr=subprocess.PIPE, check=False)
+
+    assert ended.returncode == 1
+    assert ended.stderr == b"error: the output could not be written: No space left on device\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from runtimed import paths
 from runtimed.cli import doctor
+from runtimed.settings import VERSION
 from runtimed.wire import pool
 from scripted import ours, scripted_daemon
 
@@ -24,6 +26,8 @@ def test_a_sound_installation_has_nothing_to_mend(runt, socket_path: Path, monke
     ended = runt("doctor")
 
     assert (ended.code, ended.err) == (0, "")
+    told = json.loads(runt("doctor", "--json").out)
+    assert {"about": "runtimed", "found": f"{VERSION} at {Path(paths.__file__).parent}", "problem": None} in told
     for about in ("python", "runtimed", "runt", "socket", "daemon", "cache", "uv", "mcp"):
         assert f"ok  {about} " in ended.out
 

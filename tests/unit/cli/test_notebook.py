@@ -131,7 +131,7 @@ def test_a_notebook_that_is_not_there_is_named_as_it_was_asked_for(
 
 
 def test_an_export_goes_to_stdout(runt, daemon):
-    assert runt("export", "x").out == TEXT
+    assert runt("export", "x").out == runt("export", "x", "-o", "-").out == TEXT
 
 
 def test_an_export_goes_to_the_named_file(runt, daemon, tmp_path: Path):

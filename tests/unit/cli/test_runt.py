@@ -14,6 +14,7 @@ def test_the_help_names_every_command(runt):
     ended = runt("--help")
 
     assert ended.code == 0
+    assert runt("-h") == ended
     for command in ("daemon", "notebooks", "story", "export", "demo", "doctor"):
         assert command in ended.out
 
@@ -26,6 +27,7 @@ def test_a_wrong_call_is_a_usage_error(runt):
     assert runt("bogus").code == 2
     assert runt("export").code == 2
     assert runt("daemon", "logs", "-n", "zero").code == 2
+    assert runt("trust", "approve").code == 2
 
 
 def test_loading_runt_loads_nothing_heavy():

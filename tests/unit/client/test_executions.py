@@ -74,6 +74,15 @@ async def test_a_kernel_is_started_once_by_whoever_needs_it(session: AsyncSessio
     assert (launched.kernel_type, launched.env_source) == ("python", "auto")
 
 
+async def test_no_kernel_is_started_for_what_is_no_code(session: AsyncSession, daemon: StandIn) -> None:
+    cell_id = await session.create_cell("# words", "markdown")
+
+    for call in (session.execute_cell(cell_id), session.queue_cell(cell_id)):
+        with pytest.raises(InvalidRequest, match="is a markdown cell; only code cells run"):
+            await call
+    assert not daemon.room.launched
+
+
 async def test_a_kernel_that_ended_unseen_is_started_again(session: AsyncSession, daemon: StandIn) -> None:
     await session.start_kernel()
     daemon.room.set_kernel(lifecycle="Shutdown")  # and nobody is told before the request

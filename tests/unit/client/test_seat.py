@@ -102,6 +102,18 @@ async def test_an_edit_lost_on_its_way_says_that_it_is_kept(seat: Seat, daemon: 
     assert not seat.alive
 
 
+async def test_an_edit_that_was_never_made_is_not_said_to_be_kept(seat: Seat, daemon: StandIn) -> None:
+    seat.link.pause_writing()  # the daemon takes nothing more
+    edit = asyncio.create_task(seat.edit(lambda tx: seat.notebook.set_metadata(tx, "k", "v"), "the metadata 'k'"))
+    await asyncio.sleep(0)
+    daemon.hang_up()
+
+    with pytest.raises(ConnectionLost) as lost:
+        await edit
+    assert "kept" not in lost.value.message
+    assert not seat.replica.receipts.outstanding
+
+
 async def test_the_end_of_the_socket_ends_every_wait(seat: Seat, daemon: StandIn) -> None:
     waits = [seat.watches.until(lambda: False), seat.watches.until(lambda: False)]
 

@@ -86,6 +86,24 @@ def test_images_follow_the_text_in_order_and_nothing_is_structured() -> None:
     assert structured is None
 
 
+def test_an_image_is_called_what_it_is() -> None:
+    said, images, _ = read(
+        display(image_png=JPEG), display(image_jpeg=b"RIFF\x0a\0\0\0WEBPVP8"), display(image_png=PNG)
+    )
+
+    assert [image.mime_type for image in images] == ["image/jpeg", "image/webp", "image/png"]
+    assert [*said[0]["data"]] == ["image/png"]
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", PNG[:4]])
+def test_what_is_no_image_is_shown_to_nobody(content: bytes) -> None:
+    said, images, structured = read(display(image_png=content))
+
+    assert said[0]["data"] == {"image/png": base64.b64encode(content).decode()}
+    assert not images
+    assert structured == {"result": said}
+
+
 def test_what_no_model_can_look_at_stays_where_it_is() -> None:
     svg = Output(output_type="display_data", data={"image/svg+xml": "<svg/>", "application/pdf": b"%PDF"})
 
