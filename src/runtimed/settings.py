@@ -33,6 +33,7 @@ class Settings:
     conda_default_packages: tuple[str, ...] = DEFAULT_PACKAGES
     conda_channels: tuple[str, ...] = ("conda-forge",)  # names, addresses, file:// too; first come, first served
     env_limit: int = 10 << 30  # bytes that environments may take before the longest unused go
+    output_share: float = 0.5  # of what is free on the disk, that the outputs of one execution may take
     trust_policy: str = "allowlist"  # or prompt, all: what may be installed without a person's approval
     trust_path: Path = field(default_factory=paths.trust_path)
     keep_alive_secs: float = 1800.0
@@ -117,6 +118,13 @@ def _amount(text: str) -> float:
     return number
 
 
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= 1:
+        raise ValueError("a share is more than 0 and at most 1")
+    return number
+
+
 def _size(text: str) -> int:
     """Of gigabytes, bytes."""
     return int(_amount(text) * (1 << 30))
@@ -144,6 +152,7 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], object]]] = {
     "conda_default_packages": ("RUNTIMED_CONDA_DEFAULT_PACKAGES", _words),
     "conda_channels": ("RUNTIMED_CONDA_CHANNELS", _words),
     "env_limit": ("RUNTIMED_ENV_LIMIT_GB", _size),
+    "output_share": ("RUNTIMED_OUTPUT_SHARE", _share),
     "trust_policy": ("RUNTIMED_TRUST", _policy),
     "keep_alive_secs": ("RUNTIMED_KEEP_ALIVE_SECS", _amount),
     "log_level": ("RUNTIMED_LOG_LEVEL", str.upper),

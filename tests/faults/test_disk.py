@@ -110,6 +110,21 @@ def test_a_cell_whose_outputs_meet_a_full_disk_ends_all_the_same(daemon: Daemon,
     session.close()
 
 
+def test_a_cell_that_fills_the_disk_is_interrupted_and_says_so(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNTIMED_OUTPUT_SHARE", "1e-6")  # less than it puts out before the disk is looked at
+    daemon.start()
+    with Session("fills") as session:
+        session.run("from IPython.display import HTML")
+
+        result = session.run("while True: display(HTML('x' * 8_000_000))", 60)
+
+        assert result.status == "error"
+        assert result.error is not None and result.error.ename == "KeyboardInterrupt"
+        assert "[runtimed: interrupted: its outputs have taken" in result.stderr
+        assert all(len(output.data["text/html"]) == 8_000_000 for output in result.display_data)
+        assert session.run("print('goes on')").stdout == "goes on\n"
+
+
 def _runs(session: Session) -> bool:
     try:
         return bool(session.run("1", 5).success)

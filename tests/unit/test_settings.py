@@ -74,6 +74,8 @@ def test_relative_paths_are_the_callers(tmp_path: Path, monkeypatch: pytest.Monk
         ("RUNTIMED_CONDA_POOL_SIZE", "-1"),
         ("RUNTIMED_KEEP_ALIVE_SECS", "nan"),
         ("RUNTIMED_KEEP_ALIVE_SECS", "-3"),
+        ("RUNTIMED_OUTPUT_SHARE", "0"),
+        ("RUNTIMED_OUTPUT_SHARE", "1.5"),
     ],
 )
 def test_a_variable_that_makes_no_sense_is_named(variable: str, text: str):

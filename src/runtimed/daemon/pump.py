@@ -17,6 +17,7 @@ from runtimed.outputs.mime import INLINE_LIMIT, Place
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from runtimed.daemon.quota import Quota
     from runtimed.kernels.translate import Translator
     from runtimed.room.events import Report
 
@@ -44,11 +45,13 @@ class OutputPump:
         translator: Translator,
         place: Place,
         deliver: Callable[[list[Report]], None],
+        quota: Quota,
     ) -> None:
         self._start = start
         self._translator = translator
         self._place = place
         self._deliver = deliver
+        self._quota = quota
         self._loop = asyncio.get_running_loop()
         self._waiting: list[KernelMessage] = []
         self._backlog = 0
@@ -65,13 +68,15 @@ class OutputPump:
         if any(message.parent_id in self._half_ended for message in batch):
             self._heard_at = self._loop.time()
         self._waiting += batch
-        self._backlog += sum(weight(message) for message in batch)
+        self._backlog += sum(map(self._weigh, batch))
         if self._backlog > BACKLOG_HIGH and self._paused is None and self.source is not None:
             log.warning("outputs come faster than they can be stored: the kernel is paused")
             self._paused = self.source
             self._paused.pause()
         ended = [message for message in batch if self._ends(message)]
         if ended:
+            for message in ended:
+                self._quota.forget(message.parent_id)
             self._gap = FIRST_GAP
             self._go()
         elif self._timer is None:
@@ -96,6 +101,18 @@ class OutputPump:
         self._go()
         while self._working is not None:
             await asyncio.wait([self._working])
+
+    def _weigh(self, message: KernelMessage) -> int:
+        size, execution_id = weight(message), message.parent_id
+        if size and self._translator.is_running(execution_id) and self._quota.add(execution_id, size):
+            self._start(self._look_at_disk(execution_id))
+        return size
+
+    async def _look_at_disk(self, execution_id: str) -> None:
+        said = await asyncio.to_thread(self._quota.look, execution_id)
+        if said is not None and self._translator.is_running(execution_id):
+            self.take([KernelMessage("iopub", "stream", "", execution_id, {"name": "stderr", "text": said}, {}, [])])
+            self._quota.exceeded(execution_id)
 
     def _ends(self, message: KernelMessage) -> bool:
         """Whether an execution is over with this message: reply and idle come in either order, close together."""

@@ -237,7 +237,8 @@ class KernelRunner:
         self._tell(events.KernelPhase("Launching"))
         translator = Translator()
         services = self._services
-        pump = OutputPump(services.start, translator, services.place_output, self._report)
+        quota = services.quota("interrupted", lambda _: self.interrupt())
+        pump = OutputPump(services.start, translator, services.place_output, self._report, quota)
         kernel = await Kernel.start(
             await spec_of(environment, cwd=self._where().folder),
             runtime_dir=self._folder / "kernel",

@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from runtimed.daemon.housekeeping import Housekeeping
+from runtimed.daemon.quota import Quota
 from runtimed.errors import StorageError
 from runtimed.outputs.mime import TEXT, is_json, must_be_blob
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from runtimed.daemon.warm import Warm
     from runtimed.docs.crdt import Document
@@ -67,6 +68,10 @@ class Services:
             log.error("an output of %d bytes is lost: %s", len(value), error)
             note = f"[an output of {len(value)} bytes could not be stored: {error}]"
             return {"inline": json.dumps(note) if is_json(mime) else note, "form": TEXT}
+
+    def quota(self, consequence: str, exceeded: Callable[[str], None]) -> Quota:
+        """For the outputs of one kernel."""
+        return Quota(self.settings.blob_dir, self.settings.output_share, consequence, exceeded)
 
 
 def principal() -> str:

@@ -53,7 +53,9 @@ class Watcher:
         self._due: asyncio.TimerHandle | None = None
         self._host: RoomHost | None = None
         self._translator = Translator()
-        self._pump = OutputPump(services.start, self._translator, services.place_output, self._report)
+        self._left_out: set[str] = set()  # executions that have put out more than their share of the disk
+        quota = services.quota("the rest is not recorded", self._left_out.add)
+        self._pump = OutputPump(services.start, self._translator, services.place_output, self._report, quota)
         self._lease_id = new_id()
         self._channels = Channels(endpoint, Codec(endpoint.key, ""), self._heard, only_listen=True)
 
@@ -76,7 +78,11 @@ class Watcher:
     def _is_wanted(self, message: KernelMessage) -> bool:
         if self._host is None and not self._untold:  # before the first execution there is nothing to show
             return message.msg_type == "execute_input"
-        if self._weight + self._pump.backlog <= UNTOLD_MAX or not weight(message):
+        if not weight(message):
+            return True
+        if message.parent_id in self._left_out:
+            return False
+        if self._weight + self._pump.backlog <= UNTOLD_MAX:
             return True
         log.warning("a watched kernel puts out more than can be recorded: a %s is left out", message.msg_type)
         return False

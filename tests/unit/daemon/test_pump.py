@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runtimed.daemon import pump as pumps
+from runtimed.daemon import quota as quotas
 from runtimed.daemon.pump import OutputPump, weight
+from runtimed.daemon.quota import Quota
 from runtimed.kernels.messages import KernelMessage
 from runtimed.kernels.translate import Translator
 from runtimed.outputs.mime import ContentRef, must_be_blob
@@ -39,7 +42,10 @@ class Sink:
         self.ended = asyncio.Event()
         self.translator = Translator()
         self.translator.begin("e1")
-        self.pump = OutputPump(asyncio.get_running_loop().create_task, self.translator, self.place, self.deliver)
+        self.too_much: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        quota = Quota(Path.cwd(), 1e-9, "interrupted", self.too_much.set_result)
+        start = asyncio.get_running_loop().create_task
+        self.pump = OutputPump(start, self.translator, self.place, self.deliver, quota)
 
     def place(self, mime: str, value: str | bytes) -> ContentRef:
         if isinstance(value, str) and not must_be_blob(mime, value):
@@ -183,6 +189,24 @@ async def test_a_kernel_that_outruns_us_is_paused_and_goes_on(monkeypatch: pytes
         await sink.ended.wait()
 
     assert source.calls == ["pause", "resume"]
+
+
+async def test_an_execution_that_fills_its_share_of_the_disk_says_so_and_is_told_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(quotas, "STEP", 10_000)
+    sink = Sink()
+    sink.pump.take([stream("x" * 9_000 + "\n")])
+    await sink.pump.drained()
+    assert not sink.too_much.done()
+
+    sink.pump.take([stream("x" * 9_000 + "\n")])
+    async with asyncio.timeout(5):
+        assert await sink.too_much == "e1"
+    sink.pump.take(END)
+    await sink.pump.drained()
+
+    assert "[runtimed: interrupted: its outputs have taken" in sink.text()
 
 
 async def test_what_a_dead_kernel_still_said_is_delivered() -> None:

@@ -25,7 +25,7 @@ async def watcher(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     monkeypatch.setattr(watching, "UNTOLD_MAX", 1000)
     ports = {f"{name}_port": number for number, name in enumerate(("shell", "iopub", "stdin", "control", "hb"), 1)}
     connection = {"transport": "ipc", "ip": str(tmp_path_factory.mktemp("w") / "s"), "key": "key", **ports}
-    services: Any = SimpleNamespace(start=asyncio.ensure_future, place_output=None)
+    services: Any = SimpleNamespace(start=asyncio.ensure_future, place_output=None, quota=lambda *_: None)
     rooms: Any = None
     watcher = Watcher(services, rooms, Watch(name="n", connection=connection, origin="o"), Path("/"))
     yield watcher
@@ -54,3 +54,11 @@ async def test_of_a_flood_the_outputs_are_left_out_and_the_end_is_heard(watcher:
 
     kinds = [message.msg_type for message in watcher._untold]
     assert kinds == ["execute_input", *["stream"] * 11, "status"]
+
+
+async def test_of_an_execution_that_has_filled_its_share_of_the_disk_only_the_end_is_kept(watcher: Watcher):
+    watcher._heard([said("execute_input", code="flood()")])
+    watcher._left_out.add("request")
+    watcher._heard([said("stream", text="x"), said("status", execution_state="idle")])
+
+    assert [message.msg_type for message in watcher._untold] == ["execute_input", "status"]
