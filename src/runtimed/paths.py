@@ -181,11 +181,15 @@ class NotebookRef:
     path: Path | None = None
 
 
-def notebook_id_of(text: str, cwd: Path) -> NotebookRef:
-    """A path if it ends in .ipynb or holds a separator, an id if it is a UUID, else a name."""
+def notebook_id_of(text: str | os.PathLike[str], cwd: Path) -> NotebookRef:
+    """A path if it is one, ends in .ipynb or holds a separator, an id if it is a UUID, else a name."""
+    is_path = isinstance(text, os.PathLike)
+    text = os.fspath(text) if isinstance(text, os.PathLike) else text
+    if not isinstance(text, str):
+        raise InvalidRequest(f"No notebook can be called {text!r}: it is no text", hint="give a name, an id or a path")
     if not text.strip() or not text.isprintable():
         raise InvalidRequest(f"No notebook can be called {text!r}", hint="give a name, a notebook id or an .ipynb path")
-    if text.endswith(".ipynb") or "/" in text or os.sep in text:
+    if is_path or text.endswith(".ipynb") or "/" in text or os.sep in text:
         return NotebookRef(kind="path", path=_file(text, cwd))
     if known := _uuid(text):
         return NotebookRef(kind="id", notebook_id=known)

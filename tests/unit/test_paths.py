@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 import pytest
@@ -185,3 +186,15 @@ def test_an_ending_or_a_separator_makes_a_path(text: str):
 def test_what_cannot_be_a_notebook_is_refused(text: str):
     with pytest.raises(InvalidRequest, match="No notebook"):
         paths.notebook_id_of(text, HERE)
+
+
+def test_a_path_object_is_a_path_whatever_its_name():
+    assert paths.notebook_id_of(Path("a.ipynb"), HERE) == paths.notebook_id_of("a.ipynb", HERE)
+    assert paths.notebook_id_of(Path("analysis"), HERE).path == HERE / "analysis"
+    assert paths.notebook_id_of(Path("~/a.ipynb"), HERE) == paths.notebook_id_of("~/a.ipynb", HERE)
+
+
+@pytest.mark.parametrize("other", [5, b"analysis", None, ["analysis"]])
+def test_what_is_no_text_is_no_notebook(other: Any):
+    with pytest.raises(InvalidRequest, match="it is no text"):
+        paths.notebook_id_of(other, HERE)

@@ -15,7 +15,7 @@ from runtimed.client.answers import expect
 from runtimed.client.asking import ask
 from runtimed.client.membership import Membership
 from runtimed.client.seat import News
-from runtimed.errors import RuntimedError
+from runtimed.errors import InvalidRequest, RuntimedError
 from runtimed.settings import Settings
 from runtimed.wire.pool import ListRooms, RoomsList
 from runtimed.wire.requests import SaveNotebook
@@ -48,7 +48,11 @@ class AsyncSession:
     """
 
     def __init__(
-        self, notebook_id: str | None = None, *, socket_path: Path | str | None = None, peer_label: str = "python"
+        self,
+        notebook_id: str | Path | None = None,
+        *,
+        socket_path: Path | str | None = None,
+        peer_label: str = "python",
     ) -> None:
         ref = paths.notebook_id_of(str(uuid.uuid4()) if notebook_id is None else notebook_id, Path.cwd())
         self.notebook_id: str = ref.name or ref.notebook_id or str(ref.path)
@@ -119,15 +123,18 @@ class AsyncSession:
         self,
         kernel_type: str = "python",
         env_source: str = "auto",
-        notebook_path: str | None = None,
-        dependencies: Sequence[str] = (),
+        notebook_path: str | Path | None = None,
+        dependencies: Sequence[str] | None = None,
     ) -> StartedKernel:
         """At once if the room has a kernel, which then stays the one it is.
 
+        A notebook without a file is taken to lie at ``notebook_path``: its project is looked for and its kernel works
+        there.
         ``dependencies`` are installed beside what the notebook names (with source auto or …:inline), and written
         into its metadata when the kernel runs.
         """
-        return await kernels.launch(await self._seat(), kernel_type, env_source, notebook_path, dependencies)
+        beside = None if notebook_path is None else _absolute(notebook_path)
+        return await kernels.launch(await self._seat(), kernel_type, env_source, beside, dependencies)
 
     async def shutdown_kernel(self) -> None:
         """End the kernel for everybody in the room: its variables are lost, cells and outputs stay."""
@@ -279,7 +286,10 @@ class AsyncSession:
 
 def _absolute(path: str | Path) -> str:
     # Against our working directory: the daemon has another.
-    return str(Path(path).expanduser().absolute())
+    try:
+        return str(Path(path).expanduser().absolute())
+    except (TypeError, RuntimeError) as exc:  # what is no path at all; ~nobody
+        raise InvalidRequest(f"{path!r} cannot be a path: {exc}") from exc
 
 
 def _listed(listeners: list[T], listener: T) -> Callable[[], None]:

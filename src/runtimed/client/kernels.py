@@ -49,7 +49,7 @@ async def launch(
     kernel_type: str = "python",
     env_source: str = "auto",
     notebook_path: str | None = None,
-    dependencies: Sequence[str] = (),
+    dependencies: Sequence[str] | None = None,
 ) -> StartedKernel:
     if dependencies and seat.foreign_version is not None:
         raise NotAvailable(
@@ -57,8 +57,8 @@ async def launch(
             hint="name them in the notebook's metadata (runt.uv.dependencies), and approve them in the nteract app",
         )
     request = requests.LaunchKernel(
-        kernel_type=kernel_type,
-        env_source=env_source,
+        kernel_type=_text("kernel_type", kernel_type),
+        env_source=_text("env_source", env_source),
         notebook_path=notebook_path,
         dependencies=_listed(dependencies),
     )
@@ -68,10 +68,17 @@ async def launch(
     return StartedKernel(answer.kernel_type, answer.env_source, already)
 
 
-def _listed(dependencies: Sequence[str]) -> tuple[str, ...]:
+def _text(name: str, value: object) -> str:
+    """A request of another shape would have the daemon hang up."""
+    if not isinstance(value, str):
+        raise InvalidRequest(f"{name} is {value!r}, and must be text", hint="leave it out for what fits")
+    return value
+
+
+def _listed(dependencies: Sequence[str] | None) -> tuple[str, ...]:
     if isinstance(dependencies, str):
         raise InvalidRequest("dependencies is a list of requirements, not one string", hint=f"[{dependencies!r}]")
-    return tuple(dependencies)
+    return tuple(_text("a dependency", named) for named in dependencies or ())
 
 
 async def shutdown(seat: Seat) -> None:

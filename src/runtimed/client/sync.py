@@ -26,7 +26,11 @@ class Session:
     """One peer in a notebook's room; see AsyncSession. All sessions of a process share one loop in one thread."""
 
     def __init__(
-        self, notebook_id: str | None = None, *, socket_path: Path | str | None = None, peer_label: str = "python"
+        self,
+        notebook_id: str | Path | None = None,
+        *,
+        socket_path: Path | str | None = None,
+        peer_label: str = "python",
     ) -> None:
         self._inner = AsyncSession(notebook_id, socket_path=socket_path, peer_label=peer_label)
         self._lease: Lease | None = None
@@ -83,11 +87,13 @@ class Session:
         self,
         kernel_type: str = "python",
         env_source: str = "auto",
-        notebook_path: str | None = None,
-        dependencies: Sequence[str] = (),
+        notebook_path: str | Path | None = None,
+        dependencies: Sequence[str] | None = None,
     ) -> StartedKernel:
         """Start a kernel; if the room has one already, that stays the one it is.
 
+        A notebook without a file is taken to lie at ``notebook_path``: its project is looked for and its kernel works
+        there.
         ``dependencies`` are installed beside what the notebook names (with source auto or …:inline), and written
         into its metadata when the kernel runs.
         """

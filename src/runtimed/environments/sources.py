@@ -62,6 +62,11 @@ def decide(kernel_type: str, env_source: str, declared: Declared, found: Found, 
     if asked.startswith(KERNELSPEC):
         return _named(asked, kernel_type or "python", asked, "asked for")
     if asked in NAMED:
+        if kernel_type == "deno" and asked != "deno":
+            raise InvalidRequest(
+                f"{asked} is an environment of Python's, and the kernel_type is 'deno'",
+                hint="leave env_source out for Deno, or kernel_type for Python",
+            )
         return _by_name(asked, declared, found)
     kernel_type, reason = _language(kernel_type, asked, declared)
     looked = (f"kernelspec: {declared.kernelspec or 'none'}", *_looked(declared), *found.looked)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from runtimed.client.aio import AsyncSession
-from runtimed.errors import NoKernel
+from runtimed.errors import InvalidRequest, NoKernel
 from unit.client.conftest import Opener
 from unit.client.stand_in import StandIn
 
@@ -35,6 +38,39 @@ async def test_a_kernel_shut_down_is_gone_when_the_call_is_back(session: AsyncSe
 
     assert not await session.kernel_started()
     assert (await session.kernel_status())["status"] == "shutdown"
+
+
+async def test_a_launch_names_a_place_as_the_caller_means_it(
+    session: AsyncSession, daemon: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    for place in ("a.ipynb", Path("a.ipynb"), tmp_path / "a.ipynb"):
+        await session.start_kernel(notebook_path=place)
+        await session.shutdown_kernel()
+
+    assert {launched.notebook_path for launched in daemon.room.launched} == {str(tmp_path / "a.ipynb")}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kernel_type": None},
+        {"env_source": 5},
+        {"notebook_path": 5},
+        {"notebook_path": "~nobody-of-this-name/a.ipynb"},
+        {"dependencies": "polars"},
+        {"dependencies": [5]},
+    ],
+)
+async def test_a_launch_that_cannot_be_asked_for_is_refused_here(
+    session: AsyncSession, daemon: StandIn, wrong: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidRequest):
+        await session.start_kernel(**wrong)
+
+    assert await session.is_connected()
+    assert not daemon.room.launched
 
 
 async def test_restart_launches_the_kernel_it_was(session: AsyncSession, daemon: StandIn) -> None:

@@ -71,6 +71,11 @@ def test_the_notebook_or_the_asker_may_want_deno(kernel_type: str, asked: str, d
     assert (decision.kernel_type, decision.source) == ("deno", "deno")
 
 
+def test_deno_has_no_environment_of_pythons() -> None:
+    with pytest.raises(InvalidRequest, match="uv:prewarmed is an environment of Python's"):
+        decide("deno", "uv:prewarmed", NOTHING, PROJECT)
+
+
 def test_a_notebook_in_another_language_gets_its_own_kernelspec() -> None:
     assert decide("python", "auto", Declared(kernelspec="ir", language="r"), PROJECT).source == "kernelspec:ir"
 
