@@ -13,7 +13,7 @@ import typer
 
 from runtimed.cli import console
 from runtimed.cli.pools import lines_of
-from runtimed.errors import DaemonError, NotAvailable, RuntimedError
+from runtimed.errors import ConnectionLost, DaemonError, NotAvailable, RuntimedError
 
 if TYPE_CHECKING:
     import psutil
@@ -117,15 +117,28 @@ def _client() -> DaemonClient:
 
 
 def _info() -> dict[str, Any] | None:
-    """What the daemon says of itself; None if nobody answers."""
+    """What the daemon says of itself; None if there is none. One that hangs is there all the same."""
     from runtimed import default_socket_path
-    from runtimed.client.asking import probe
+    from runtimed.client.asking import hail
 
-    return _client().info() if probe(default_socket_path()) else None
+    try:
+        return _client().info() if hail(default_socket_path()) else None
+    except ConnectionLost as silent:
+        raise DaemonError(silent.message, hint=_how_to_end(default_socket_path())) from silent
+
+
+def _how_to_end(socket_path: Path) -> str:
+    from runtimed.atomic import holder_of
+    from runtimed.settings import Settings
+
+    pid = holder_of(Settings.load({"socket_path": socket_path}).lock_path)
+    return "it may be busy: try again. If it hangs, end it; no acknowledged edit is lost" + (
+        f": kill -9 {pid}" if pid else ""
+    )
 
 
 def _running() -> dict[str, Any]:
-    return _client().info()
+    return _info() or _client().info()
 
 
 def _ours(info: dict[str, Any], verb: str) -> dict[str, Any]:
@@ -167,7 +180,9 @@ def _alive(process: psutil.Process) -> bool:
 def _log_path() -> Path:
     from runtimed import default_socket_path, paths
 
-    info = _info() or {}
+    info: dict[str, Any] = {}
+    with contextlib.suppress(DaemonError):  # of one that hangs the log is what there is
+        info = _info() or {}
     return Path((info.get("runtimed") or {}).get("log_path") or paths.log_path(default_socket_path()))
 
 

@@ -15,7 +15,7 @@ import typer
 
 from runtimed import paths
 from runtimed.cli import console
-from runtimed.errors import RuntimedError
+from runtimed.errors import ConnectionLost, RuntimedError
 from runtimed.settings import VERSION
 
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
@@ -97,10 +97,12 @@ def _chosen() -> Finding:
 
 def _answering(socket_path: Path) -> tuple[str | None, str | None]:
     """Who answers there, and what is wrong with it."""
-    from runtimed.client.asking import probe
+    from runtimed.client.asking import hail
 
     try:
-        pong = probe(socket_path)
+        pong = hail(socket_path)
+    except ConnectionLost as exc:
+        return "one that hangs, or is very busy", str(exc)
     except RuntimedError as exc:
         return "something that is no use to us", str(exc)
     if pong is None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["ask", "not_running", "probe"]
+__all__ = ["ask", "hail", "not_running", "probe"]
 
 TIMEOUT = 10.0
 PROBE_TIMEOUT = 2.0
@@ -39,9 +39,21 @@ Reply = TypeVar("Reply", bound=msgspec.Struct)
 def probe(socket_path: Path) -> pool.Pong | None:
     """Who answers there, None if nobody does; an answer that is not ours to read is a DaemonVersionMismatch."""
     try:
-        pong = ask(socket_path, pool.Ping(), pool.Pong, timeout=PROBE_TIMEOUT)
-    except (DaemonNotRunning, ConnectionLost):
+        return hail(socket_path)
+    except ConnectionLost:
         return None
+
+
+def hail(socket_path: Path) -> pool.Pong | None:
+    """The same, for who has to know: somebody who listens there and says nothing is a ConnectionLost."""
+    try:
+        pong = ask(socket_path, pool.Ping(), pool.Pong, timeout=PROBE_TIMEOUT)
+    except DaemonNotRunning:
+        return None
+    except ConnectionLost as lost:
+        if isinstance(lost.__cause__, TimeoutError):
+            raise
+        return None  # it hung up: it is about to end
     except RemoteProtocolError as exc:
         raise DaemonVersionMismatch(f"What answers on {socket_path} is no daemon of ours: {exc.message}") from exc
     if pong.protocol_version != PROTOCOL_VERSION:

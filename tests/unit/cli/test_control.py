@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from runtimed import paths
+from runtimed.client import asking
+from runtimed.settings import Settings
 from runtimed.wire import pool
 from scripted import ours, scripted_daemon
 
@@ -36,6 +40,42 @@ def test_without_a_daemon_each_command_says_so(runt, socket_path: Path):
         ended = runt("daemon", command)
         assert (ended.code, ended.out) == (1, "")
         assert "runt daemon start" in ended.err
+
+
+@pytest.fixture
+def silent(socket_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Somebody listens and says nothing, as a daemon that is stopped does."""
+    monkeypatch.setattr(asking, "PROBE_TIMEOUT", 0.05)
+    lock = Settings.load({"socket_path": socket_path}).lock_path
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.write_text("4711")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(socket_path))
+        listener.listen()
+        yield
+
+
+@pytest.mark.parametrize("command", ["status", "stop", "restart", "ping", "flush"])
+def test_a_daemon_that_hangs_is_not_said_to_be_gone(runt, silent: None, command: str):
+    ended = runt("daemon", command)
+
+    assert (ended.code, ended.out) == (1, "")
+    assert "did not answer in 0.05 s" in ended.err
+    assert ended.err.endswith("no acknowledged edit is lost: kill -9 4711\n")
+
+
+def test_the_log_of_a_daemon_that_hangs_is_shown(runt, silent: None, socket_path: Path):
+    paths.log_path(socket_path).parent.mkdir(parents=True, exist_ok=True)
+    paths.log_path(socket_path).write_text("its last words\n")
+
+    assert runt("daemon", "logs").out == "its last words\n"
+
+
+def test_the_doctor_finds_a_daemon_that_hangs(runt, silent: None):
+    ended = runt("doctor")
+
+    assert ended.code == 1
+    assert "!!  daemon    one that hangs, or is very busy" in ended.out
 
 
 def test_status_for_programs_without_a_daemon(runt, socket_path: Path):
