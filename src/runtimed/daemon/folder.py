@@ -82,7 +82,7 @@ class RoomFolder:
             CacheUnusable: the folder cannot be written, or another process owns it.
             DocumentCorrupt: neither generation on disk makes a document.
         """
-        self.doubtful = bool(self.journals)
+        self.doubtful = self.doubtful or bool(self.journals)
         self.close()
         self.let_go.clear()
         try:

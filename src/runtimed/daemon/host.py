@@ -29,7 +29,7 @@ from runtimed.room.room import Room
 from runtimed.wire import requests as wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
     from runtimed.daemon.folder import RoomFolder
     from runtimed.daemon.hosted import Paths
@@ -135,6 +135,7 @@ class RoomHost:
 
     def _ticked(self) -> None:
         self._tick = self._loop.call_later(TICK, self._ticked)
+        self._has_logs()
         now = time.monotonic()
         for connection in list(self._connections.values()):
             if now - connection.heard_at > IDLE_MAX:
@@ -157,7 +158,7 @@ class RoomHost:
     # Peers
 
     def join(self, peer_id: str, actor_label: str, connection: Connection) -> None:
-        if self._leaving:  # it may come again: the room is opened anew then
+        if self._leaving or not self._has_logs():  # it may come again: the room is opened anew then
             connection.close()
             return
         self._connections[peer_id] = connection
@@ -252,7 +253,7 @@ class RoomHost:
 
     # Effects
 
-    def _perform(self, effects: list[do.Effect]) -> None:
+    def _perform(self, effects: Sequence[do.Effect]) -> None:
         for effect in effects:
             self._run(effect)
 
@@ -360,17 +361,30 @@ class RoomHost:
     # When the documents cannot be trusted any more
 
     def _recover(self, error: RuntimedError) -> None:
-        """Load the room anew from its logs: what was acknowledged is there, every peer has to reconnect."""
+        """Load the room anew from its logs: what was acknowledged is there, every peer has to reconnect.
+
+        What the disk refused is logged as soon as it is taken; until then it is kept in memory, within bounds.
+        """
         log.error("room %s is loaded anew: %s", self.notebook_id, error)
         for connection in self._connections.values():
             connection.close()
-        with contextlib.suppress(StorageError):
-            self._perform(self.room.documents.salvage())
+        before, poisoned = self.room.documents, isinstance(error, DocumentPoisoned)
+        if poisoned:
+            with contextlib.suppress(StorageError):
+                self._perform(before.salvage())
         try:
-            gap = not isinstance(error, DocumentPoisoned)  # of which all that was collected could be salvaged
-            self.room = self.room.reborn(self.folder.load(self.services.pool), gap=gap)
+            documents = self.folder.load(self.services.pool)
+            brought = [] if poisoned else documents.bring(before)
+            self._perform(brought or [])
+            self.room = self.room.reborn(documents, gap=brought is None)
             self._perform(self.room.wake())
         except StorageError as again:
             log.error("room %s cannot be kept: %s", self.notebook_id, again)
             # Nothing is logged behind a gap: with no log open the next change fails too, and has all this tried again.
             self.folder.close()
+
+    def _has_logs(self) -> bool:
+        """Whether changes can be kept; if the disk refused the logs, it is asked again."""
+        if not self.folder.journals:
+            self._recover(CacheUnusable("its logs are not open"))
+        return bool(self.folder.journals)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+UNPLACED_MAX = 1 << 20  # characters of an output that may stay in the document when the disk takes no blob
 SYNC_WITHIN = 1.0  # seconds from write(2) to the disk (DESIGN §5.2)
 
 
@@ -61,10 +62,12 @@ class Services:
         return {"blob": self.blobs.put(data, mime), "size": len(data)}
 
     def place_output(self, mime: str, value: str | bytes) -> ContentRef:
-        """The same for what a kernel puts out: if the disk refuses it, its place says so and the cell goes on."""
+        """The same for what a kernel puts out: if the disk refuses it, it stays in the document, or that says so."""
         try:
             return self.place(mime, value)
         except StorageError as error:
+            if isinstance(value, str) and len(value) <= UNPLACED_MAX:
+                return {"inline": value}
             log.error("an output of %d bytes is lost: %s", len(value), error)
             note = f"[an output of {len(value)} bytes could not be stored: {error}]"
             return {"inline": json.dumps(note) if is_json(mime) else note, "form": TEXT}

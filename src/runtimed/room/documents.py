@@ -30,6 +30,8 @@ WRITABLE_BY_PEERS = {
 }
 
 # The documents kept on disk; comments and pool are made anew with each load.
+BROUGHT_MAX = 64 << 20  # bytes of changes that a room keeps for a disk which refuses them
+
 LOGGED = {
     FrameType.AUTOMERGE_SYNC: "notebook",
     FrameType.RUNTIME_STATE_SYNC: "runtime",
@@ -125,6 +127,19 @@ class Documents:
         except DocumentPoisoned as error:
             self.poisoned = error
         return made
+
+    def bring(self, before: Documents) -> list[Append] | None:
+        """Take over what an earlier load holds and no log does, which is to be logged; None if that cannot be."""
+        before.commit(rest=True)
+        pairs = [(name, before.logged(name), self.logged(name)) for name in LOGGED.values()]
+        if not all(old.knows_all(new.heads) for _, old, new in pairs):
+            return None
+        lost = [(name, new, old.headers_since(new.heads)) for name, old, new in pairs]
+        if sum(len(change.raw) for _, _, changes in lost for change in changes) > BROUGHT_MAX:
+            return None
+        for _, new, changes in lost:
+            new.apply(changes)
+        return [Append(name, tuple(change.raw for change in changes)) for name, _, changes in lost if changes]
 
     def _collected(self) -> list[tuple[str, Document, list[Write]]]:
         return [

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from runtimed.docs.crdt import ROOT, Transaction
+from dataclasses import replace
+
+import pytest
+
+from runtimed.docs.comms import CommsDoc
+from runtimed.docs.crdt import ROOT, Document, Transaction
+from runtimed.docs.notebook import NotebookDoc
+from runtimed.docs.runtime import RuntimeDoc
+from runtimed.room.documents import Documents
 from unit.room.network import new_documents
 
 
@@ -46,6 +54,49 @@ def test_what_was_made_before_a_panic_is_logged() -> None:
 
     assert [append.document for append in documents.commit()] == ["runtime"]
     assert documents.poisoned is not None
+
+
+def loaded(documents: Documents) -> Documents:
+    """Another load of what is in the logs, as they stand now."""
+
+    def again(document: Document) -> Document:
+        return Document.from_changes(document.changes_since(()), actor="again")
+
+    notebook, runtime = again(documents.notebook.document), again(documents.runtime.document)
+    comms = again(documents.comms.document)
+    return replace(
+        documents, notebook=NotebookDoc(notebook), runtime=RuntimeDoc(runtime), comms=CommsDoc(comms), _for_runtime=[]
+    )
+
+
+def test_another_load_takes_over_what_no_log_has() -> None:
+    documents = new_documents()
+    again = loaded(documents)
+    documents.in_runtime(lambda tx: documents.runtime.set_kernel(tx, name="refused by the disk"))
+    refused = documents.commit()
+    documents.in_runtime(lambda tx: documents.runtime.set_kernel(tx, language="collected since"))
+
+    brought = again.bring(documents)
+
+    assert brought is not None
+    [append] = brought
+    assert append.document == "runtime"
+    assert (append.changes[:1], len(append.changes)) == (refused[0].changes, 2)
+    kernel = again.runtime.kernel()
+    assert (kernel["name"], kernel["language"]) == ("refused by the disk", "collected since")
+    assert again.bring(documents) == []
+
+
+def test_what_is_too_much_to_keep_or_rests_on_something_else_is_not_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = new_documents()
+    again = loaded(documents)
+    documents.in_runtime(lambda tx: documents.runtime.set_kernel(tx, name="x" * 1000))
+
+    monkeypatch.setattr("runtimed.room.documents.BROUGHT_MAX", 1000)
+
+    assert again.bring(documents) is None
+    assert again.runtime.kernel()["name"] == ""
+    assert new_documents("2").bring(documents) is None
 
 
 def test_what_was_to_be_written_soon_gives_way_to_what_takes_its_place() -> None:
