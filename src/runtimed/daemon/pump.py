@@ -11,6 +11,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
+from runtimed.errors import KernelError
 from runtimed.kernels.messages import KernelMessage
 from runtimed.outputs.mime import INLINE_LIMIT, Place
 
@@ -27,13 +28,15 @@ FIRST_GAP = 0.005  # seconds that outputs wait for more: a short cell is over by
 LONGEST_GAP = 0.25
 CALM = 4  # messages a gap may bring before the next one is longer
 HALF_LOST = 4.0  # seconds of silence after one of reply and idle until the other is taken for lost, as nbclient has it
+LATE = 0.2  # seconds behind idle at which a reply is asked after
 BACKLOG_HIGH = 64 << 20  # bytes waiting at which the kernel is paused
 BACKLOG_LOW = 8 << 20
 
 
-class Pausable(Protocol):
+class Source(Protocol):
     def pause(self) -> None: ...
     def resume(self) -> None: ...
+    async def has_answered(self) -> None: ...
 
 
 class OutputPump:
@@ -60,8 +63,8 @@ class OutputPump:
         self._gap = FIRST_GAP
         self._heard_at = 0.0  # of an execution that is in there
         self._half_ended: dict[str, asyncio.TimerHandle] = {}  # executions of which one of reply and idle is here
-        self._paused: Pausable | None = None
-        self.source: Pausable | None = None
+        self._paused: Source | None = None
+        self.source: Source | None = None
 
     def take(self, batch: list[KernelMessage]) -> None:
         """What the kernel just said; called on the loop, never blocks it for long."""
@@ -123,9 +126,27 @@ class OutputPump:
         if (silence := self._half_ended.pop(execution_id, None)) is not None:
             silence.cancel()
             return True
-        other = _unanswered(execution_id) if idle else _idle(execution_id)
-        self._half_ended[execution_id] = self._loop.call_later(HALF_LOST, self._miss, other)
+        if idle:
+            later = self._loop.call_later(LATE, self._ask_after, _unanswered(execution_id))
+        else:
+            later = self._loop.call_later(HALF_LOST, self._miss, _idle(execution_id))
+        self._half_ended[execution_id] = later
         return False
+
+    def _ask_after(self, reply: KernelMessage) -> None:
+        self._half_ended[reply.parent_id] = self._loop.call_later(HALF_LOST - LATE, self._miss, reply)
+        if self.source is not None:
+            self._start(self._ask_behind(reply, self.source))
+
+    async def _ask_behind(self, reply: KernelMessage, source: Source) -> None:
+        """Answers keep their order: one that is not here when the next question's is, will not come."""
+        try:
+            await source.has_answered()
+        except KernelError:
+            return  # it is late itself, or dead
+        if (late := self._half_ended.get(reply.parent_id)) is not None:
+            late.cancel()
+            self._miss(reply)
 
     def _miss(self, other: KernelMessage) -> None:
         """A kernel that loses half of an end must not block the queue: ipykernel's thread for iopub may raise, and an

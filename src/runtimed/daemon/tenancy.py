@@ -174,6 +174,10 @@ class Tenancy:
                 self._say_state(str(error))
             case events.KernelLost(reason):
                 self.ends(reason)
+            case events.Reported(items):
+                for item in items:
+                    if isinstance(item, events.ExecutionFinished):
+                        self._answer_lost(item.execution_id)
             case _:
                 pass
 
@@ -202,6 +206,11 @@ class Tenancy:
             tenant.endpoint.beat(alive=self.alive)
             if holder := self._holders.get(lease_id):
                 holder.state(alive=self.alive, reason=reason)
+
+    def _answer_lost(self, execution_id: str) -> None:
+        """The kernel is done with this one. A reply that its client has not got by now was cost by an interrupt."""
+        for tenant in self._tenants.values():
+            tenant.answer_lost(execution_id, failed("the kernel gave no answer", "KeyboardInterrupt"))
 
     def _answer_late(self, tenant: Tenant, requests: list[ClientRequest], reason: str) -> None:
         tenant.answer_later(requests, failed(reason), LAST_WORD_S)

@@ -133,6 +133,12 @@ class Tenant:
         self.endpoint.say(request.channel, kind, content, request)
         self.endpoint.say("iopub", "status", {"execution_state": "idle"}, request)
 
+    def answer_lost(self, execution_id: str, content: Mapping[str, Any]) -> None:
+        """Answer in the place of a kernel that has said idle alone, if this is ours."""
+        for request in [request for request in self._idle.values() if execution_id_of(request) == execution_id]:
+            del self._idle[request.msg_id]
+            self.endpoint.say(request.channel, "execute_reply", content, request)
+
     def be_quiet(self) -> None:
         """A client waits for silence: what others put out meanwhile it has missed, as if it had come later."""
         if self._quiet is not None:

@@ -162,6 +162,10 @@ class Kernel:
         reply = await self._alive().ask("shell", "history_request", content, ASK_S)
         return [(int(session), int(line), str(source)) for session, line, source in reply.get("history", ())]
 
+    async def has_answered(self) -> None:
+        """All that it was asked on shell before this is answered when this returns, or never will be."""
+        await self._alive().ask("shell", "kernel_info_request", {}, ASK_S)
+
     def pause(self) -> None:
         """Stop the process and all it started, until ``resume``: it prints faster than its outputs can be kept."""
         if self.alive and self._life is not None:

@@ -114,6 +114,7 @@ async def test_a_reply_that_never_comes_is_not_waited_for_whatever_is_still_prin
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An interrupt that comes as ipykernel begins with a cell, or is done with it, costs the reply."""
+    monkeypatch.setattr(pumps, "LATE", 0.01)
     monkeypatch.setattr(pumps, "HALF_LOST", 0.05)
     sink = Sink()
 
@@ -126,6 +127,30 @@ async def test_a_reply_that_never_comes_is_not_waited_for_whatever_is_still_prin
     (finished,) = [i for d in sink.deliveries for i in d if isinstance(i, ExecutionFinished)]
     assert finished.status == "error"
     assert "its reply never came" in caplog.text
+
+
+@pytest.mark.parametrize("reply_comes", [True, False])
+async def test_a_reply_that_is_late_has_come_or_is_lost_when_the_next_question_is_answered(
+    monkeypatch: pytest.MonkeyPatch, reply_comes: bool
+) -> None:
+    class Source:
+        def pause(self) -> None: ...
+        def resume(self) -> None: ...
+
+        async def has_answered(self) -> None:
+            if reply_comes:
+                sink.pump.take([END[0]])
+
+    monkeypatch.setattr(pumps, "LATE", 0.01)
+    sink = Sink()
+    sink.pump.source = Source()
+
+    sink.pump.take([END[1]])
+    async with asyncio.timeout(2):  # long before it is given up for its silence alone
+        await sink.ended.wait()
+
+    (finished,) = [i for d in sink.deliveries for i in d if isinstance(i, ExecutionFinished)]
+    assert finished.status == ("ok" if reply_comes else "error")
 
 
 async def test_an_output_without_an_end_comes_after_a_short_gap() -> None:
@@ -178,6 +203,9 @@ async def test_a_kernel_that_outruns_us_is_paused_and_goes_on(monkeypatch: pytes
 
         def resume(self) -> None:
             self.calls.append("resume")
+
+        async def has_answered(self) -> None:
+            self.calls.append("asked")
 
     monkeypatch.setattr(pumps, "BACKLOG_HIGH", 10_000)
     sink, source = Sink(), Source()

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 import zmq
 from jupyter_client.session import Session
 
 import serving
-from runtimed.daemon.tenant import OPEN_MAX, Tenant, failed
+from runtimed.daemon.tenant import OPEN_MAX, Tenant, execution_id_of, failed
 from runtimed.kernels.endpoint import ClientRequest
 from runtimed.kernels.messages import KernelMessage
 from runtimed.kernels.place import Place
@@ -59,6 +60,12 @@ class Client:
 
     def send(self, channel: str, msg_type: str, content: dict[str, object] | None = None) -> None:
         self._session.send(self._sockets[channel], msg_type, content or {})
+
+    async def receive(self, channel: str) -> dict[str, Any]:
+        socket = self._sockets[channel]
+        await until(lambda: socket.poll(0))
+        _, message = self._session.recv(socket)
+        return message
 
     def close(self) -> None:
         for socket in self._sockets.values():
@@ -128,6 +135,26 @@ async def test_an_answer_that_comes_after_idle_finds_who_asked(tenant: Tenant, c
     tenant.publish(idle(kernel.given[0]))
     assert tenant.answered(reply(kernel.given[0]))
     assert not tenant.answered(reply(kernel.given[0]))
+
+
+async def test_an_execution_whose_reply_was_lost_is_answered_once_it_is_known_to_be_over(
+    tenant: Tenant, client: Client, kernel: Kernel
+):
+    client.send("shell", "execute_request")
+    client.send("shell", "execute_request")
+    await until(lambda: len(kernel.given) == 2)
+    lost, answered = kernel.given
+    for request in kernel.given:
+        tenant.publish(idle(request))
+    assert tenant.answered(reply(answered))
+
+    for request in kernel.given:
+        tenant.answer_lost(execution_id_of(request), failed("no answer", "KeyboardInterrupt"))
+
+    first, second = await client.receive("shell"), await client.receive("shell")
+    assert (first["content"], second["content"]["ename"]) == ({}, "KeyboardInterrupt")
+    assert second["parent_header"]["msg_id"] == lost.msg_id
+    assert not tenant.answered(reply(lost))
 
 
 async def test_executions_that_wait_count_until_their_turn(tenant: Tenant, client: Client, kernel: Kernel):
