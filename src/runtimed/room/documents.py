@@ -29,9 +29,9 @@ WRITABLE_BY_PEERS = {
     FrameType.POOL_STATE_SYNC: False,
 }
 
-# The documents kept on disk; comments and pool are made anew with each load.
 BROUGHT_MAX = 64 << 20  # bytes of changes that a room keeps for a disk which refuses them
 
+# The documents kept on disk; comments and pool are made anew with each load.
 LOGGED = {
     FrameType.AUTOMERGE_SYNC: "notebook",
     FrameType.RUNTIME_STATE_SYNC: "runtime",
