@@ -175,11 +175,13 @@ def test_1_000_displays_come_back_in_order(shared: Session) -> None:
     assert [o.data["text/plain"] for o in result.display_data if o.data] == [str(n) for n in range(1000)]
 
 
-def test_20_mb_of_html_come_back_whole(shared: Session) -> None:
+def test_20_mb_of_html_come_back_whole(shared: Session, standing: Daemon) -> None:
     result = shared.run("from IPython.display import HTML\nHTML('<p>ü</p>' * 2_000_000)")
 
     assert result.display_data[0].data is not None
     assert result.display_data[0].data["text/html"] == "<p>ü</p>" * 2_000_000
+    exported = nbformat.reads(standing.client.export_notebook("execution"), 4)  # not in one frame
+    assert exported.cells[-1].outputs[0].data["text/html"] == "<p>ü</p>" * 2_000_000
 
 
 def test_one_line_of_10_mb_comes_back_whole(shared: Session) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from runtimed.wire import pool
 
 __all__ = ["DaemonClient"]
 
-EXPORT_TIMEOUT = 60.0
+EXPORT_TIMEOUT = 120.0
 TRUST_TIMEOUT = 300.0  # what is approved is resolved first
 
 
@@ -71,8 +72,10 @@ class DaemonClient:
     def export_notebook(self, notebook: str) -> str:
         """The notebook as the text of an .ipynb file, outputs included."""
         known = self._additive(notebook, "export notebooks", hint="Session.save(path) has it write the file")
-        request = pool.ExportNotebook(notebook_id=known)
-        return self._ask(request, pool.NotebookExport, timeout=EXPORT_TIMEOUT).ipynb
+        with TemporaryDirectory(prefix="runtimed-", ignore_cleanup_errors=True) as folder:
+            request = pool.ExportNotebook(notebook_id=known, folder=folder)
+            answer = self._ask(request, pool.NotebookExport, timeout=EXPORT_TIMEOUT)
+            return Path(answer.path).read_text(encoding="utf-8") if answer.path else answer.ipynb
 
     def story(self, notebook: str) -> list[str]:
         """The last events of a room, oldest first."""

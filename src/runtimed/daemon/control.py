@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runtimed.atomic import refusals, write_atomic
 from runtimed.daemon.environs import approved_of, explained
 from runtimed.daemon.projection import inspect, project
 from runtimed.daemon.recall import recall
 from runtimed.docs.crdt import ROOT, Document
 from runtimed.docs.replication import Replication
 from runtimed.environments.prepare import flush
-from runtimed.errors import NotAvailable, NotebookNotFound, RemoteProtocolError, RuntimedError
+from runtimed.errors import LocalProtocolError, NotAvailable, NotebookNotFound, RemoteProtocolError, RuntimedError
 from runtimed.wire import pool as wire
 from runtimed.wire.frames import encode_untyped
 from runtimed.wire.handshake import OURS
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from runtimed.daemon.services import Services
     from runtimed.docs.crdt import Transaction
     from runtimed.wire.frames import Frame
+
+IN_A_FRAME = 8 << 20  # characters of a notebook: as JSON they are still far below what a frame holds
 
 
 class Control:
@@ -69,9 +72,8 @@ class Control:
                 return inspect(await self._rooms.join(notebook_id))
             case wire.GetNotebookProjection(notebook_id=notebook_id):
                 return self._project(notebook_id)
-            case wire.ExportNotebook(notebook_id=notebook_id):
-                host = await self._rooms.join(notebook_id)
-                return wire.NotebookExport(ipynb=await host.saver.export())
+            case wire.ExportNotebook(notebook_id=notebook_id, folder=folder):
+                return await _exported(await self._rooms.join(notebook_id), folder)
             case wire.Story(notebook_id=notebook_id):
                 return wire.NotebookStory(events=self._find(notebook_id).story.lines())
             case wire.MakeConnectionFile(notebook_id=notebook_id, folder=folder):
@@ -150,8 +152,25 @@ class ControlReceiver:
 
     async def _answer(self, request: wire.PoolRequest) -> None:
         async with self._turn:
-            response = await self._control.answer(request)
-            self._connection.send(encode_untyped(wire.encode_pool_response(response)))
+            self._connection.send(_framed(await self._control.answer(request)))
+
+
+def _framed(response: wire.PoolResponse) -> bytes:
+    try:
+        return encode_untyped(wire.encode_pool_response(response))
+    except LocalProtocolError as error:
+        refusal = wire.PoolError(message=f"The answer is too long: {error.message}", code=NotAvailable.code)
+        return encode_untyped(wire.encode_pool_response(refusal))
+
+
+async def _exported(host: RoomHost, folder: str | None) -> wire.NotebookExport:
+    text = await host.saver.export()
+    if folder is None or len(text) <= IN_A_FRAME:
+        return wire.NotebookExport(ipynb=text)
+    path = Path(folder) / "export.ipynb"
+    with refusals("write the export", kept="the notebook is as it was"):
+        await asyncio.to_thread(write_atomic, path, text.encode(), durable=False)
+    return wire.NotebookExport(path=str(path))
 
 
 class SettingsReceiver:

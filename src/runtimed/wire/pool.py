@@ -89,7 +89,10 @@ class UpdateHostTelemetryPermission(_PoolRequest, frozen=True, tag="update_host_
 
 
 class ExportNotebook(_PoolRequest, frozen=True, tag="export_notebook"):
+    """``folder``: where the daemon may put a notebook that is too long for a frame."""
+
     notebook_id: str
+    folder: str | None = None
 
 
 class Story(_PoolRequest, frozen=True, tag="story"):
@@ -273,7 +276,8 @@ class HostTelemetryAck(_PoolResponse, frozen=True, tag="host_telemetry_ack"):
 
 
 class NotebookExport(_PoolResponse, frozen=True, tag="notebook_export"):
-    ipynb: str
+    ipynb: str = ""
+    path: str | None = None  # it is in this file instead
 
 
 class NotebookStory(_PoolResponse, frozen=True, tag="notebook_story"):

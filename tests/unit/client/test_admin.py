@@ -116,8 +116,24 @@ def test_a_name_and_a_path_reach_the_daemon_as_id_and_absolute_path(
         assert DaemonClient(path).export_notebook("a.ipynb") == "{}"
         assert DaemonClient(path).story("data-analysis-2024") == ["opened"]
 
-    assert pool.ExportNotebook(notebook_id=str(tmp_path / "a.ipynb")) in heard
+    assert [q.notebook_id for q in heard if isinstance(q, pool.ExportNotebook)] == [str(tmp_path / "a.ipynb")]
     assert pool.Story(notebook_id="8f47add0-ade9-50b2-9b50-71143f1965af") in heard
+
+
+def test_an_export_may_come_in_a_file_and_leaves_none_behind(path: Path, monkeypatch: pytest.MonkeyPatch):
+    folders: list[Path] = []
+
+    def by_file(request: pool.PoolRequest) -> pool.PoolResponse:
+        if not isinstance(request, pool.ExportNotebook):
+            return ours(request)
+        folders.append(Path(request.folder or ""))
+        (folders[0] / "long.ipynb").write_text("{}")
+        return pool.NotebookExport(path=str(folders[0] / "long.ipynb"))
+
+    with scripted_daemon(path, by_file):
+        assert DaemonClient(path).export_notebook("a") == "{}"
+
+    assert not folders[0].exists()
 
 
 def test_our_own_requests_are_kept_from_another_daemon(path: Path):

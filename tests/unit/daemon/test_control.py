@@ -10,7 +10,7 @@ import pytest
 
 from runtimed.daemon.control import ControlReceiver
 from runtimed.wire import pool as wire
-from runtimed.wire.frames import Frame, encode_untyped
+from runtimed.wire.frames import MAX_SIZE, Frame, encode_untyped
 
 pytestmark = pytest.mark.anyio
 
@@ -62,3 +62,16 @@ async def test_questions_are_answered_in_the_order_they_came() -> None:
 
     told = [encode_untyped(wire.encode_pool_response(wire.NotebookStory(events=[name]))) for name in "abc"]
     assert line.said == told
+
+
+async def test_an_answer_that_is_too_long_for_a_frame_is_refused_in_words() -> None:
+    line = Line()
+    async with asyncio.TaskGroup() as tasks:
+        daemon = Slow(tasks)
+        daemon.may_answer.release()
+        ControlReceiver(line, daemon).received(asked("x" * MAX_SIZE))  # type: ignore[arg-type]
+
+    [said] = line.said
+    refusal = wire.decode_pool_response(said[4:])
+    assert isinstance(refusal, wire.PoolError)
+    assert (refusal.code, "too long" in refusal.message) == ("not_available", True)
