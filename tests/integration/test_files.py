@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -92,7 +93,7 @@ def test_a_file_that_is_no_notebook_is_refused_and_opens_when_it_is_mended(daemo
         session = Session(str(path))
 
         for _ in range(2):
-            with pytest.raises(NotebookInvalid):
+            with pytest.raises(NotebookInvalid, match=f"^{re.escape(str(path))}"):
                 session.connect()
         assert path.read_bytes() == before
         assert daemon.rooms() == {}

@@ -137,7 +137,7 @@ class AsyncSession:
         return await kernels.launch(await self._seat(), kernel_type, env_source, beside, dependencies)
 
     async def shutdown_kernel(self) -> None:
-        """End the kernel for everybody in the room: its variables are lost, cells and outputs stay."""
+        """End the kernel for everybody in the room, if there is one: its variables are lost, cells and outputs stay."""
         await kernels.shutdown(await self._seat())
 
     async def interrupt(self) -> None:

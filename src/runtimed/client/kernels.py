@@ -82,7 +82,8 @@ def _listed(dependencies: Sequence[str] | None) -> tuple[str, ...]:
 
 
 async def shutdown(seat: Seat) -> None:
-    expect(await seat.ask(requests.ShutdownKernel()), responses.KernelShuttingDown)
+    """Back when there is no kernel, whoever ended it."""
+    expect(await seat.ask(requests.ShutdownKernel()), (responses.KernelShuttingDown, responses.NoKernel))
     await _shown(seat, lambda: not is_running(seat))
 
 

@@ -100,7 +100,7 @@ class Session:
         return self._call(self._inner.start_kernel, kernel_type, env_source, notebook_path, dependencies)
 
     def shutdown_kernel(self) -> None:
-        """End the kernel for everybody in the room: its variables are lost, cells and outputs stay."""
+        """End the kernel for everybody in the room, if there is one: its variables are lost, cells and outputs stay."""
         self._call(self._inner.shutdown_kernel)
 
     def interrupt(self) -> None:

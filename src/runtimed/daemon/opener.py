@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from runtimed.daemon.services import new_id
-from runtimed.errors import CacheUnusable
+from runtimed.errors import CacheUnusable, NotebookInvalid
 from runtimed.ipynb.load import LoadStep, plan_import
 from runtimed.ipynb.text import examine
 from runtimed.room import events
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runtimed.daemon.hosted import Hosted
+    from runtimed.ipynb.text import Parsed
 
 log = logging.getLogger(__name__)
 
@@ -78,11 +79,17 @@ class Opener:
         return batch.is_last
 
     def _first(self) -> Batch:
-        parsed = examine(self._text)
+        parsed = self._examined()
         for repair in parsed.repairs:
             log.info("%s: %s", self._room.path, repair)
         self._steps = plan_import(parsed.notebook, place=self._host.services.place, new_id=new_id)
         return self._next()
+
+    def _examined(self) -> Parsed:
+        try:
+            return examine(self._text)
+        except NotebookInvalid as exc:
+            raise NotebookInvalid(f"{self._room.path or 'the text'}: {exc.message}", hint=exc.hint) from exc
 
     def _next(self) -> Batch:
         """Writes that weigh a BATCH together."""

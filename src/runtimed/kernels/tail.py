@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,12 @@ __all__ = ["Tail"]
 KEPT = 16 * 1024  # bytes
 SHOWN = 4000  # characters
 AT_ONCE = 64 * 1024
+
+
+# What ipykernel prints at its start where no frontend's pid is in its environment; of its end it says nothing.
+_GREETING = re.compile(
+    r"NOTE: When using the `ipython kernel` entry point.*?^    --existing [^\n]*\n", re.DOTALL | re.MULTILINE
+)
 
 
 class Tail:
@@ -33,7 +40,7 @@ class Tail:
 
     @property
     def text(self) -> str:
-        return self._kept.decode("utf-8", "replace").strip()[-SHOWN:]
+        return _GREETING.sub("", self._kept.decode("utf-8", "replace")).strip()[-SHOWN:]
 
     def close(self) -> None:
         """Take what is there; whoever still holds the other end is not waited for."""

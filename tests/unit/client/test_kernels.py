@@ -82,8 +82,18 @@ async def test_restart_launches_the_kernel_it_was(session: AsyncSession, daemon:
     assert [launched.env_source for launched in daemon.room.launched] == ["auto", "uv:prewarmed"]
 
 
+async def test_a_kernel_that_has_ended_is_shut_down_already(session: AsyncSession, daemon: StandIn) -> None:
+    await session.shutdown_kernel()
+    await session.start_kernel()
+    daemon.room.set_kernel(lifecycle="Error")
+
+    await session.shutdown_kernel()
+
+    assert not await session.kernel_started()
+
+
 async def test_without_a_kernel_there_is_nothing_to_stop(session: AsyncSession) -> None:
-    for call in (session.shutdown_kernel(), session.interrupt(), session.restart_kernel()):
+    for call in (session.interrupt(), session.restart_kernel()):
         with pytest.raises(NoKernel):
             await call
 

@@ -103,6 +103,7 @@ async def test_a_kernel_is_shut_down(connected: Agent, daemon: StandIn) -> None:
 
     assert await connected.answer("shutdown_kernel") == {"kernel_started": False}
     assert (await connected.answer("get_kernel_status"))["kernel_started"] is False
+    assert await connected.answer("shutdown_kernel") == {"kernel_started": False}
 
 
 async def test_a_created_cell_is_its_id(connected: Agent) -> None:
