@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,16 @@ from runtimed.outputs.mime import (
     to_nbformat,
     unpack,
 )
-from runtimed.outputs.native import from_key, from_native, to_key, to_native, well_formed
+from runtimed.outputs.native import from_key, from_native, to_key, to_native, weight, well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+log = logging.getLogger(__name__)
+
 Manifest = dict[str, Any]
+
+INLINE_MAX = 4 << 20  # characters of what can only lie in the document itself: peers get it in a frame, which has a cap
 
 # What nbformat knows of each output type besides output_type; the rest is ``extra``.
 _KNOWN = {
@@ -44,7 +49,7 @@ def display_manifest(
 ) -> Manifest:
     manifest: Manifest = {"output_type": output_type, "output_id": output_id, "data": data}
     if metadata:
-        manifest["metadata"] = to_native(metadata)
+        manifest["metadata"] = stored_metadata(metadata)
     if output_type == "execute_result":
         manifest["execution_count"] = execution_count
     if display_id is not None:
@@ -60,10 +65,22 @@ def error_manifest(
     return {
         "output_type": "error",
         "output_id": output_id,
-        "ename": well_formed(ename),
-        "evalue": well_formed(evalue),
+        "ename": _short(well_formed(ename)),
+        "evalue": _short(well_formed(evalue)),
         "traceback": {"inline": lines} if place is None else place("application/json", lines),
     }
+
+
+def stored_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    native: dict[str, Any] = to_native(metadata)
+    if (size := weight(native)) <= INLINE_MAX:
+        return native
+    log.warning("the metadata of an output is left out: its %d characters are more than a peer can be sent", size)
+    return {}
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= INLINE_MAX else f"{text[:INLINE_MAX]}... [{len(text)} characters; see the traceback]"
 
 
 def store_bundle(data: Mapping[str, Any], place: Place) -> dict[str, ContentRef]:

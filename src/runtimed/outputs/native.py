@@ -44,6 +44,15 @@ def from_native(value: Any) -> Any:
     return repr(value)
 
 
+def weight(value: Any) -> int:
+    """About how many characters a document takes to hold the value."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(len(key) + weight(item) for key, item in value.items())
+    return sum(map(weight, value)) if isinstance(value, list) else 8
+
+
 def to_key(key: str) -> str:
     key = well_formed(key)
     return _ESCAPE + key if not key or key.startswith(_ESCAPE) else key

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runtimed.outputs.manifests import display_manifest, error_manifest, store_bundle
-from runtimed.outputs.native import to_native, well_formed
+from runtimed.outputs.manifests import display_manifest, error_manifest, store_bundle, stored_metadata
+from runtimed.outputs.native import well_formed
 from runtimed.outputs.streams import PutOutput, StreamTail
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class OutputReducer:
         display_id = _display_id(content)
         if display_id is not None:
             # Earlier outputs of this id show the new content too (jupyter protocol §display_data).
-            ops.append(UpdateDisplay(display_id, data, to_native(metadata)))
+            ops.append(UpdateDisplay(display_id, data, stored_metadata(metadata)))
         output_id, seq = self._open_output()
         count = content.get("execution_count")
         count = count if isinstance(count, int) else None
@@ -125,7 +125,7 @@ class OutputReducer:
         if display_id is None:
             return []
         data = store_bundle(_mapping(content.get("data")), self._place)
-        return [UpdateDisplay(display_id, data, to_native(_mapping(content.get("metadata"))))]
+        return [UpdateDisplay(display_id, data, stored_metadata(_mapping(content.get("metadata"))))]
 
     def _clear(self, content: Mapping[str, Any]) -> list[OutputOp]:
         self._clear_before_next = True

@@ -29,6 +29,7 @@ WRITABLE_BY_PEERS = {
     FrameType.POOL_STATE_SYNC: False,
 }
 
+CHANGE_MAX = 8 << 20  # characters of outputs in one change
 BROUGHT_MAX = 64 << 20  # bytes of changes that a room keeps for a disk which refuses them
 
 # The documents kept on disk; comments and pool are made anew with each load.
@@ -49,12 +50,13 @@ class Documents:
     comments: CommentsDoc
     pool: Document
     _for_notebook: list[Write] = field(default_factory=list)
-    _for_runtime: list[Write] = field(default_factory=list)
+    _for_runtime: list[list[Write]] = field(default_factory=lambda: [[]])  # each part is a change of its own
     _for_comms: list[Write] = field(default_factory=list)
     poisoned: DocumentPoisoned | None = None
     refused: list[RuntimedError] = field(default_factory=list)  # why writes of the last commit were left out
     _soon: list[Write] = field(default_factory=list)  # for the runtime state
     _later: list[Write] = field(default_factory=list)  # for the notebook
+    _size: int = 0  # of the last part for the runtime state
 
     def by_frame(self) -> dict[FrameType, Document]:
         """The document that each sync frame type speaks of."""
@@ -73,7 +75,7 @@ class Documents:
     @property
     def uncommitted(self) -> bool:
         """Something is collected that the next commit writes."""
-        return bool(self._for_notebook or self._for_runtime or self._for_comms)
+        return bool(self._for_notebook or any(self._for_runtime) or self._for_comms)
 
     @property
     def soon(self) -> bool:
@@ -99,10 +101,15 @@ class Documents:
     def in_runtime_instead(self, write: Write) -> None:
         """Now, in place of what was to be written soon."""
         self._soon.clear()
-        self._for_runtime.append(write)
+        self.in_runtime(write)
 
-    def in_runtime(self, write: Write) -> None:
-        self._for_runtime.append(write)
+    def in_runtime(self, write: Write, size: int = 0) -> None:
+        """``size``: about how many characters it writes. A change goes to peers in one frame, and frames have caps."""
+        self._size += size
+        if self._size > CHANGE_MAX and self._for_runtime[-1]:
+            self._for_runtime.append([])
+            self._size = size
+        self._for_runtime[-1].append(write)
 
     def in_comms(self, write: Write) -> None:
         self._for_comms.append(write)
@@ -114,7 +121,7 @@ class Documents:
         """
         self.refused.clear()
         if soon or rest:
-            self._for_runtime += self._soon
+            self._for_runtime[-1] += self._soon
             self._soon = []
         if rest:
             self._for_notebook += self._later
@@ -126,6 +133,7 @@ class Documents:
                 made += _commit(name, document, writes, self.refused)
         except DocumentPoisoned as error:
             self.poisoned = error
+        self._start_over()
         return made
 
     def bring(self, before: Documents) -> list[Append] | None:
@@ -144,9 +152,12 @@ class Documents:
     def _collected(self) -> list[tuple[str, Document, list[Write]]]:
         return [
             ("comms", self.comms.document, self._for_comms),
-            ("runtime", self.runtime.document, self._for_runtime),
+            *(("runtime", self.runtime.document, part) for part in self._for_runtime),
             ("notebook", self.notebook.document, self._for_notebook),
         ]
+
+    def _start_over(self) -> None:
+        self._for_runtime, self._size = [part for part in self._for_runtime if part] or [[]], 0
 
     def salvage(self) -> list[Effect]:
         """What can still be written of what was collected, where one of the documents is poisoned."""
@@ -154,6 +165,7 @@ class Documents:
         for name, document, writes in self._collected():
             with contextlib.suppress(DocumentPoisoned):
                 made += _commit(name, document, writes, self.refused)
+        self._start_over()
         return made
 
 

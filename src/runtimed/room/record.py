@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runtimed.docs.declared import approvable
 from runtimed.docs.notebook import declared_by
 from runtimed.outputs.manifests import error_manifest
+from runtimed.outputs.native import weight
 from runtimed.outputs.reducer import ClearOutputs, UpdateDisplay
 from runtimed.outputs.streams import PutOutput
 
@@ -26,6 +27,7 @@ class QueueState(NamedTuple):
     activity: str | None = None  # Busy or Idle, of a kernel that runs
 
 
+OVERHEAD = 100  # characters that an output takes besides what it holds
 LAST = 2**31  # sorts behind every output of an execution
 
 
@@ -184,7 +186,7 @@ class Record:
                     past = partial(self._is_past, by=execution_id)
                     runtime.update_display(tx, display_id, data, metadata, is_past=past)
 
-        self._documents.in_runtime(write)
+        self._documents.in_runtime(write, size=_size(op))
 
     def _is_past(self, execution_id: str, *, by: str) -> bool:
         """Its cell shows another one by now: were its displays updated too, a cell run often would cost ever more."""
@@ -192,3 +194,12 @@ class Record:
             return False
         notebook, cell_id = self._documents.notebook, self._documents.runtime.cell_id(execution_id)
         return notebook.has(cell_id) and notebook.execution_id(cell_id) != execution_id
+
+
+def _size(op: OutputOp) -> int:
+    match op:
+        case PutOutput(manifest=manifest):
+            return OVERHEAD + weight(manifest)
+        case UpdateDisplay(data=data, metadata=metadata):
+            return OVERHEAD + weight(data) + weight(metadata)
+    return OVERHEAD

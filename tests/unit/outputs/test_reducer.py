@@ -15,7 +15,15 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
 from runtimed.models import Output
-from runtimed.outputs.manifests import blob_hashes, error_manifest, join_streams, resolve, to_nbformat_outputs
+from runtimed.outputs.manifests import (
+    INLINE_MAX,
+    blob_hashes,
+    error_manifest,
+    join_streams,
+    resolve,
+    to_nbformat_outputs,
+)
+from runtimed.outputs.native import weight
 from runtimed.outputs.reducer import ClearOutputs, OutputOp, OutputReducer, UpdateDisplay, lasting
 from runtimed.outputs.streams import PutOutput
 from unit.outputs.places import Blobs
@@ -316,6 +324,20 @@ MESSAGES = st.lists(
     | message("clear_output", wait=st.booleans()),
     max_size=12,
 )
+
+
+def test_what_only_the_document_can_hold_is_bounded_and_the_rest_is_whole() -> None:
+    cell, long = Cell(), "v" * (INLINE_MAX + 1)
+
+    cell.feed("error", ename="ValueError", evalue=long, traceback=["ValueError", long])
+    cell.feed("display_data", **plain("shown") | {"metadata": {"k": long}}, transient={"display_id": "d"})
+    cell.feed("update_display_data", **plain("again") | {"metadata": {"k": long}}, transient={"display_id": "d"})
+
+    error, display = cell.outputs
+    assert error.traceback == ["ValueError", long]
+    assert error.evalue == f"{long[:-1]}... [{len(long)} characters; see the traceback]"
+    assert display.data == {"text/plain": "again"}
+    assert weight([op.metadata for op in cell.ops if isinstance(op, UpdateDisplay)]) == 0
 
 
 @given(MESSAGES)

@@ -10,7 +10,7 @@ from runtimed.docs.comms import CommsDoc
 from runtimed.docs.crdt import ROOT, Document, Transaction
 from runtimed.docs.notebook import NotebookDoc
 from runtimed.docs.runtime import RuntimeDoc
-from runtimed.room.documents import Documents
+from runtimed.room.documents import Documents, Write
 from unit.room.network import new_documents
 
 
@@ -65,7 +65,7 @@ def loaded(documents: Documents) -> Documents:
     notebook, runtime = again(documents.notebook.document), again(documents.runtime.document)
     comms = again(documents.comms.document)
     return replace(
-        documents, notebook=NotebookDoc(notebook), runtime=RuntimeDoc(runtime), comms=CommsDoc(comms), _for_runtime=[]
+        documents, notebook=NotebookDoc(notebook), runtime=RuntimeDoc(runtime), comms=CommsDoc(comms), _for_runtime=[[]]
     )
 
 
@@ -97,6 +97,27 @@ def test_what_is_too_much_to_keep_or_rests_on_something_else_is_not_taken_over(m
     assert again.bring(documents) is None
     assert again.runtime.kernel()["name"] == ""
     assert new_documents("2").bring(documents) is None
+
+
+def test_what_is_too_large_for_one_change_becomes_more_of_them_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtimed.room.documents.CHANGE_MAX", 10)
+    documents, written = new_documents(), list[int]()
+
+    def write(number: int) -> Write:
+        def do(tx: Transaction) -> None:
+            written.append(number)
+            documents.runtime.set_kernel(tx, name=str(number))
+
+        return do
+
+    for number, size in enumerate((6, 4, 1, 100, 0, 9)):
+        documents.in_runtime(write(number), size)
+    made = documents.commit()
+
+    assert written == [0, 1, 2, 3, 4, 5]
+    assert [append.document for append in made] == ["runtime"] * 4
+    assert not documents.uncommitted
+    assert documents.commit() == []
 
 
 def test_what_was_to_be_written_soon_gives_way_to_what_takes_its_place() -> None:
