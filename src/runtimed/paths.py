@@ -72,7 +72,7 @@ def workspace() -> Path | None:
     if named := os.environ.get("RUNTIMED_WORKSPACE_PATH"):
         return Path(named).expanduser().resolve()
     if os.environ.get("RUNTIMED_DEV", "") not in ("", "0"):
-        return _checkout(Path.cwd())
+        return _checkout(here())
     return None
 
 
@@ -179,6 +179,14 @@ class NotebookRef:
     notebook_id: str | None = None
     name: str | None = None
     path: Path | None = None
+
+
+def here() -> Path:
+    """The working directory: what relative paths are relative to, and where a kernel without a file works."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError as exc:
+        raise InvalidRequest("The folder that this process works in is gone", hint="start it in another") from exc
 
 
 def notebook_id_of(text: str | os.PathLike[str], cwd: Path) -> NotebookRef:

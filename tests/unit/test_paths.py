@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtimed import paths
+from runtimed import Session, paths
 from runtimed.errors import DaemonError, InvalidRequest
 
 HERE = Path("/somewhere")
@@ -198,3 +198,13 @@ def test_a_path_object_is_a_path_whatever_its_name():
 def test_what_is_no_text_is_no_notebook(other: Any):
     with pytest.raises(InvalidRequest, match="it is no text"):
         paths.notebook_id_of(other, HERE)
+
+
+def test_a_working_directory_that_is_gone_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+
+    for notebook in ("a-name", "a.ipynb"):
+        with pytest.raises(InvalidRequest, match="works in is gone"):
+            Session(notebook)

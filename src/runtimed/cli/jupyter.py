@@ -79,7 +79,7 @@ def _absolute(notebook: str | None) -> str | None:
     """A file is found from wherever a kernel is started; a name is the same everywhere."""
     if notebook is None:
         return None
-    path = paths.notebook_id_of(notebook, Path.cwd()).path
+    path = paths.notebook_id_of(notebook, paths.here()).path
     return notebook if path is None else str(path)
 
 

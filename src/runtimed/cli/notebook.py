@@ -126,7 +126,7 @@ def _saved_text(path: Path, home: Path) -> str:
 def _file_of(notebook: str) -> Path | None:
     from runtimed import paths
 
-    return paths.notebook_id_of(notebook, Path.cwd()).path
+    return paths.notebook_id_of(notebook, paths.here()).path
 
 
 def home_of(notebook: str) -> Path:
@@ -134,7 +134,7 @@ def home_of(notebook: str) -> Path:
     from runtimed import paths
     from runtimed.client.discovery import find
 
-    return find(paths.notebook_id_of(notebook, Path.cwd()))
+    return find(paths.notebook_id_of(notebook, paths.here()))
 
 
 def _to_stdout(made: Converted, form: str) -> None:
@@ -177,7 +177,7 @@ def missing_named(notebook: str) -> Iterator[None]:
     try:
         yield
     except NotebookNotFound as exc:
-        if paths.notebook_id_of(notebook, Path.cwd()).path is not None:
+        if paths.notebook_id_of(notebook, paths.here()).path is not None:
             raise NotebookNotFound(exc.message, hint="check the path") from exc
         raise NotebookNotFound(
             f"There is no notebook {notebook!r}", hint="runt notebooks lists those that are loaded"

@@ -122,7 +122,7 @@ def _pair(text: str) -> tuple[str, str]:
 def _target(notebook: str, output: Path | None) -> str:
     """The notebook to run: the one that was named, which must be there, or the copy that is made of it."""
     if output is None:
-        path = paths.notebook_id_of(notebook, Path.cwd()).path
+        path = paths.notebook_id_of(notebook, paths.here()).path
         if path is None or not path.is_file():
             text_of(notebook)
         return notebook
@@ -186,7 +186,7 @@ async def _run(session: AsyncSession, order: Order, view: View, outcome: Outcome
 
 
 async def _kernel(session: AsyncSession, order: Order, view: View) -> None:
-    path = paths.notebook_id_of(order.source, Path.cwd()).path
+    path = paths.notebook_id_of(order.source, paths.here()).path
     view.doing("starting a kernel")
     kernel = await session.start_kernel(env_source=order.env, notebook_path=str(path) if path else None)
     if kernel.already_running and order.restart:

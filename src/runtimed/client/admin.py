@@ -109,7 +109,7 @@ class DaemonClient:
     def _additive(self, notebook: str, what: str, hint: str | None = None) -> str:
         """Our own requests go to our own daemon only: another would not know them."""
         self._only_ours(what, hint=hint)
-        ref = paths.notebook_id_of(notebook, Path.cwd())
+        ref = paths.notebook_id_of(notebook, paths.here())
         return str(ref.path) if ref.path else ref.notebook_id or notebook
 
     def _only_ours(self, what: str, *, hint: str | None) -> None:

@@ -54,7 +54,7 @@ class AsyncSession:
         socket_path: Path | str | None = None,
         peer_label: str = "python",
     ) -> None:
-        ref = paths.notebook_id_of(str(uuid.uuid4()) if notebook_id is None else notebook_id, Path.cwd())
+        ref = paths.notebook_id_of(str(uuid.uuid4()) if notebook_id is None else notebook_id, paths.here())
         self.notebook_id: str = ref.name or ref.notebook_id or str(ref.path)
         self._longest = Settings().max_source_chars
         self._membership = Membership(
@@ -288,7 +288,7 @@ def _absolute(path: str | Path) -> str:
     # Against our working directory: the daemon has another.
     try:
         return str(Path(path).expanduser().absolute())
-    except (TypeError, RuntimeError) as exc:  # what is no path at all; ~nobody
+    except (TypeError, RuntimeError, OSError) as exc:  # what is no path at all; ~nobody; our folder is gone
         raise InvalidRequest(f"{path!r} cannot be a path: {exc}") from exc
 
 

@@ -7,9 +7,9 @@ import logging
 import os
 import re
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from runtimed import paths
 from runtimed.client.asking import probe
 from runtimed.client.discovery import find
 from runtimed.client.launch import ensure_daemon
@@ -19,6 +19,7 @@ from runtimed.wire.handshake import CreateNotebook, OpenNotebook
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from runtimed.client.seat import News
     from runtimed.docs.crdt import Document
@@ -50,7 +51,7 @@ class Membership:
         self._chosen_socket = socket_path
         self._label = _clean(label)
         self._listener = listener
-        self._working_dir = Path.cwd()
+        self._working_dir = paths.here()
         self._seat: Seat | None = None
         self._home: _Home | None = None
         self._joining = asyncio.Lock()
