@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from runtimed.client.asking import probe
+from runtimed.client.forks import not_for_children
 from runtimed.client.launch import ensure_daemon
 from runtimed.errors import BY_CODE, ConnectionLost, DaemonNotRunning, NotAvailable, RequestError
 from runtimed.paths import check_socket_path, default_socket_path
@@ -31,12 +32,16 @@ class LeaseSocket:
     """Made by ``take``. What the daemon pushes goes to ``on_told``, whenever somebody looks or waits."""
 
     def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
+        self._sock = not_for_children(sock)
         self._decoder = FrameDecoder(typed=False)
         self._turn = threading.RLock()  # whoever polls may be another thread than who signals
         self.on_told: Callable[[wire.Told], None] = lambda _: None
         self._behind: list[wire.Told] = []  # what came with an answer, and is told once that has been taken in
-        self.lost = False
+
+    @property
+    def lost(self) -> bool:
+        """It has ended, or we are a forked child, which has no part in it."""
+        return self._sock.fileno() < 0
 
     @classmethod
     def take(
@@ -164,7 +169,6 @@ class LeaseSocket:
         return [wire.decode_told(frame.payload) for frame in self._decoder.feed(data)]
 
     def _hang_up(self) -> None:
-        self.lost = True
         self._sock.close()
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import uuid
 from typing import TYPE_CHECKING, Final, Protocol
 
+from runtimed.client.forks import not_for_children
 from runtimed.client.replies import ReplyMatcher
 from runtimed.errors import ConnectionLost, DaemonError, DaemonNotRunning, RuntimedError
 from runtimed.wire.frames import FrameDecoder, FrameType, encode_frame
@@ -143,16 +145,29 @@ _HEARTBEAT: Final = encode_frame(FrameType.PRESENCE, encode_presence(Heartbeat(p
 
 
 async def open_link(socket_path: Path, opening: bytes, receiver: Receiver) -> Link:
-    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            _, link = await loop.create_unix_connection(lambda: Link(opening, receiver), str(socket_path))
+            sock = await _connected(socket_path)
+            _, link = await asyncio.get_running_loop().create_unix_connection(
+                lambda: Link(opening, receiver), sock=sock
+            )
     except OSError as exc:  # TimeoutError is one
         raise DaemonNotRunning(
             f"No daemon answers on {socket_path}: {exc.strerror or 'it does not accept'}",
             hint="start it with: runt daemon start",
         ) from exc
     return link
+
+
+async def _connected(socket_path: Path) -> socket.socket:
+    sock = not_for_children(socket.socket(socket.AF_UNIX))
+    try:
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, str(socket_path))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _lost(cause: Exception | None, *, by_us: bool) -> ConnectionLost:
