@@ -32,6 +32,9 @@ BESIDE = "127.0.0.2"
 BATCH_MAX = 256  # messages, and
 SLICE_S = 0.010  # seconds: then others of the loop have their turn
 RETRY_MS = 5  # libzmq's own default is 100, which every start would pay
+# How long a socket that is closed goes on with what it has. Not 0: libzmq 4.3.5 then aborts the whole process if a peer
+# goes just now, to whom half a message is on its way (session_base.cpp, clean_pipes).
+LINGER_MS = 1000
 LAST_WORDS_S = 0.5  # how long after a kernel's end its sockets may take to say that nothing follows
 
 
@@ -146,13 +149,13 @@ class Channels:
         self._iopub.disable_monitor()
         self._monitor.close(linger=0)
         for _, socket in self._sockets:
-            socket.close(linger=0)
+            socket.close()
 
     def _connect(self, kind: int, address: str) -> zmq.Socket[bytes]:
         socket = self._context.socket(kind)
         # No bound in libzmq: it would drop outputs without a word. The bound is pause(), by whoever takes the batches.
         socket.set_hwm(0)
-        socket.linger = 0
+        socket.linger = LINGER_MS
         socket.reconnect_ivl = RETRY_MS
         if kind == zmq.DEALER:
             socket.routing_id = self._identity  # a kernel asks for input where the request came from

@@ -18,6 +18,7 @@ import msgspec
 import zmq
 
 from runtimed.errors import RemoteProtocolError
+from runtimed.kernels.channels import LINGER_MS
 from runtimed.kernels.messages import DELIMITER, SIGNED, Codec
 from runtimed.kernels.place import SOCKETS
 
@@ -147,7 +148,7 @@ class ClientEndpoint:
         self._leavings.close(linger=0)
         for socket in self._sockets.values():
             self._loop.remove_reader(socket.FD)
-            socket.close(linger=0)
+            socket.close()
         self._loop.run_in_executor(None, self._place.remove)
 
     # How
@@ -155,7 +156,7 @@ class ClientEndpoint:
     def _bind(self, context: zmq.Context[zmq.Socket[bytes]], name: str) -> zmq.Socket[bytes]:
         kinds = {"iopub": zmq.XPUB, "hb": zmq.REP}
         socket = context.socket(kinds.get(name, zmq.ROUTER))
-        socket.linger = 0
+        socket.linger = LINGER_MS
         socket.maxmsgsize = MESSAGE_MAX
         socket.sndhwm, socket.rcvhwm = UNREAD_MAX, AHEAD_MAX
         if name == "iopub":
