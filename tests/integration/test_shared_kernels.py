@@ -209,6 +209,21 @@ def test_a_request_that_comes_twice_is_one_execution(room: Session):
     assert [cell.source for cell in room.get_cells()].count("twice = 1") == 1
 
 
+def test_a_second_client_of_one_manager_is_heard_though_both_count_alike(room: Session):
+    with tools("shared") as [tool]:
+        tool.kc.session.message_count = 1000
+        tool.run("print('the first')")
+        tool.kc.stop_channels()
+        tool.kc = tool.km.client()
+        tool.kc.start_channels()
+        tool.kc.wait_for_ready(timeout=60)
+        tool.kc.session.message_count = 1000
+        tool.run("print('the second')")
+
+        assert shown(room, "print('the first')").outputs[0].text == "the first\n"
+        assert shown(room, "print('the second')").outputs[0].text == "the second\n"
+
+
 # ------------------------------------------------------------------ tenancy
 
 
@@ -467,6 +482,11 @@ def test_an_id_that_is_no_notebook_s_is_said_to_be_none(standing: Daemon):
     with pytest.raises(NotebookNotFound, match="00000000-0000-4000-8000-000000000000"):
         tool.km.start_kernel()
     tool.km.cleanup_resources()
+
+
+def test_a_kernel_that_cannot_be_had_is_refused_with_the_reason(standing: Daemon):
+    with pytest.raises(RuntimedError, match="'uv:nonsense' is no env_source"), tools("none", env_source="uv:nonsense"):
+        pass
 
 
 def test_a_wrong_key_is_heard_by_nobody(room: Session):

@@ -240,15 +240,18 @@ class SharedLease:
         try:
             self._joined(await self._tenancy.kernel(events.KernelWanted(asked.kernel_type, asked.env_source)))
         except BaseException:
-            await self.end()
+            self._leave()  # the holder is still to be told why
             raise
 
     async def end(self) -> None:
+        self._leave()
+        self._connection.close()
+
+    def _leave(self) -> None:
         if self._tenant is not None:
             self._tenancy.close(self._tenant)
         if self._fresh and not self._host.peer_count and not self._tenancy.held:
             self._host.tell(events.Closing())
-        self._connection.close()
 
     def received(self, frames: list[Frame]) -> None:
         for frame in frames:

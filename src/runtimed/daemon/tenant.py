@@ -37,7 +37,7 @@ class Tenant:
         self._idle: OrderedDict[str, ClientRequest] = OrderedDict()  # the kernel is done; its answer may still come
         self._open: Counter[str] = Counter()  # by channel
         self.asking: ClientRequest | None = None  # the execution that waits for input
-        self._known: OrderedDict[str, None] = OrderedDict()
+        self._known: OrderedDict[str, bytes] = OrderedDict()  # their headers, by message id
         self._loop = asyncio.get_running_loop()
         self._quiet: asyncio.TimerHandle | None = None
         self._last_status: KernelMessage | None = None
@@ -47,12 +47,12 @@ class Tenant:
         if request.msg_id not in self.requests:  # a message id that comes twice is counted once
             self._count(request.channel, 1)
         self.requests[request.msg_id] = request
-        self._known[request.msg_id] = None
+        self._known[request.msg_id] = request.header
         if len(self._known) > KNOWN_MAX:
             self._known.popitem(last=False)
 
     def has_asked(self, request: ClientRequest, execution_id: str) -> bool:
-        return request.msg_id in self._known or execution_id in self._waiting
+        return self._known.get(request.msg_id) == request.header or execution_id in self._waiting
 
     def wait(self, execution_id: str, request: ClientRequest) -> None:
         """This execution waits for its turn."""
@@ -190,5 +190,8 @@ EXECUTIONS = uuid.UUID("6c1bb4a5-5a3c-4c53-9d0f-2c8b6f2c0f0e")
 
 
 def execution_id_of(request: ClientRequest) -> str:
-    """The same for the same message: what comes twice is one execution."""
-    return str(uuid.uuid5(EXECUTIONS, f"{request.session}/{request.msg_id}"))
+    """The same for the same message: what comes twice is one execution.
+
+    The header makes it so, by its date: all clients of one manager have one session, and each counts from the start.
+    """
+    return str(uuid.uuid5(EXECUTIONS, request.header.decode(errors="replace")))
