@@ -128,7 +128,9 @@ class Membership:
         try:
             seat = await self._joined(where)
         except ConnectionLost as lost:
-            await asyncio.to_thread(probe, where)  # says so if it is a daemon of another version
+            answers = await asyncio.to_thread(probe, where)  # or says that it is a daemon of another version
+            if answers is None:  # it was about to end when it took our connection
+                self._check_home(where, lost)
             if self._kept is not None:
                 self._doubt_kept(lost)
             raise
@@ -168,7 +170,7 @@ class Membership:
         self._home = _Home(socket_path, seat.foreign_version)
         return seat
 
-    def _check_home(self, socket_path: Path, gone: DaemonNotRunning) -> None:
+    def _check_home(self, socket_path: Path, gone: DaemonNotRunning | ConnectionLost) -> None:
         """Nothing of ours is started where another daemon was: it would find its place taken."""
         if self._home is None or self._home.socket_path != socket_path or self._home.foreign_version is None:
             return

@@ -152,6 +152,23 @@ async def test_where_another_daemon_was_ours_is_not_started(open_session: Opener
     assert [cell.source for cell in await session.get_cells()] == ["x"]
 
 
+async def test_one_that_ends_as_it_takes_our_connection_is_gone(open_session: Opener, daemon: StandIn) -> None:
+    daemon.foreign = "2.9.0"
+    session = open_session()
+    await session.create_cell("x")
+    await daemon.kill()
+    await until(lambda: session._membership.current is None)
+
+    def end(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        dying.close()
+        daemon.socket_path.unlink()
+        writer.close()
+
+    dying = await asyncio.start_unix_server(end, daemon.socket_path)
+    with pytest.raises(ConnectionLost, match=r"not ours, version 2\.9\.0\) is gone.*start it again"):
+        await session.get_cells()
+
+
 async def test_an_edit_that_was_not_confirmed_reaches_the_other_daemon_that_came_back(
     open_session: Opener, daemon: StandIn
 ) -> None:
