@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -536,3 +537,24 @@ def test_who_waits_for_a_kernel_hears_that_there_will_be_none(
                 session.shutdown_kernel()
                 assert isinstance(waiting.exception(timeout=30), RuntimedError)
         assert isinstance(waiting.exception(timeout=30), RuntimedError)
+
+
+# ------------------------------------------------------------------ many
+
+
+def test_two_hundred_clients_share_a_kernel_though_a_shell_gives_a_thousand_descriptors(daemon: Daemon):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, hard), hard))
+    try:
+        daemon.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with ExitStack() as stack:
+        join = partial(LeasedKernel, "many", runner=False, record="cells", kernel_type="python", env_source="auto")
+        joined = [join() for _ in range(200)]
+        for kernel in joined:
+            stack.callback(kernel.close)
+        assert {kernel.pid for kernel in joined} == {joined[0].pid}
+        assert joined[-1].poll() is None
+        with Session("many", socket_path=daemon.socket) as session:
+            assert session.run("print('shared')").stdout == "shared\n"

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import shutil
 import signal
 from typing import TYPE_CHECKING
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+DESCRIPTORS = 65_536  # that we ask for: a kernel takes a dozen, as does a Jupyter client, and a shell gives a thousand
+
 
 def run(settings: Settings) -> int:
     """Serve until told to stop; the exit code.
@@ -43,6 +46,7 @@ def run(settings: Settings) -> int:
     """
     check_bindable(settings.socket_path)
     logs.configure(settings.log_path, settings.log_level, echo=settings.ready_fd is None)
+    _ask_for_descriptors()
     settings.socket_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with lock_file(settings.lock_path), lock_file(settings.cache_dir / "daemon.lock"):
         places = (settings.cache_dir / "rooms", settings.lease_dir, settings.warm_dir)
@@ -93,6 +97,14 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         await services.syncer.sync()
         await http.stop()
     log.info("stopped")
+
+
+def _ask_for_descriptors() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):  # then there are fewer
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _tell_of(pools: PoolDocument, warm: Warm, rooms: Rooms) -> None:

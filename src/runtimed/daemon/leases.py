@@ -15,7 +15,7 @@ from runtimed.daemon.descriptors import first_frame
 from runtimed.daemon.peer import Receiver
 from runtimed.daemon.services import new_id, principal
 from runtimed.daemon.watching import Watcher
-from runtimed.errors import KernelStartError, RemoteProtocolError, RuntimedError
+from runtimed.errors import InternalError, KernelStartError, RemoteProtocolError, RuntimedError
 from runtimed.kernels.owned import OwnedSpec, start
 from runtimed.paths import notebook_id_of
 from runtimed.room import events
@@ -59,6 +59,9 @@ class Leases:
             connection.close(str(error))
         except RuntimedError as error:
             refuse(connection, error)
+        except Exception as error:
+            log.exception("a lease could not be given")
+            refuse(connection, InternalError(f"The lease could not be given: {error!r}"))
         finally:
             for fd in fds:
                 os.close(fd)

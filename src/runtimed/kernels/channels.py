@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from runtimed.kernels.messages import Codec, KernelMessage
 
-__all__ = ["Channels", "Endpoint"]
+__all__ = ["LINGER_MS", "Channels", "Endpoint", "context"]
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ RETRY_MS = 5  # libzmq's own default is 100, which every start would pay
 # How long a socket that is closed goes on with what it has. Not 0: libzmq 4.3.5 then aborts the whole process if a peer
 # goes just now, to whom half a message is on its way (session_base.cpp, clean_pipes).
 LINGER_MS = 1000
+SOCKETS_MAX = 16_384
 LAST_WORDS_S = 0.5  # how long after a kernel's end its sockets may take to say that nothing follows
 
 
@@ -75,6 +76,14 @@ class Endpoint(NamedTuple):
 
 
 @cache
+def context() -> zmq.Context[zmq.Socket[bytes]]:
+    """For all sockets: a kernel takes six and a client seven, and libzmq gives a thousand if nobody asks for more."""
+    shared: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
+    shared.set(zmq.MAX_SOCKETS, SOCKETS_MAX)
+    return shared
+
+
+@cache
 def _is_ours(ip: str) -> bool:
     """Linux has all of 127.0.0.0/8, others the first alone."""
     with sockets.socket() as probe:
@@ -100,7 +109,7 @@ class Channels:
         self._codec = codec
         self._on_batch = on_batch
         self._loop = asyncio.get_running_loop()
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
+        self._context = context()
         self._identity = uuid.uuid4().hex.encode()
         self._iopub = self._connect(zmq.SUB, endpoint.address(endpoint.iopub))
         self._iopub.subscribe(b"")

@@ -18,7 +18,7 @@ import msgspec
 import zmq
 
 from runtimed.errors import RemoteProtocolError
-from runtimed.kernels.channels import LINGER_MS
+from runtimed.kernels.channels import LINGER_MS, context
 from runtimed.kernels.messages import DELIMITER, SIGNED, Codec
 from runtimed.kernels.place import SOCKETS
 
@@ -89,8 +89,7 @@ class ClientEndpoint:
         self._due: asyncio.Handle | None = None
         self._deaf = {"hb"}  # channels that are not read
         self.closed = False
-        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
-        self._sockets = {name: self._bind(context, name) for name in CHANNELS}
+        self._sockets = {name: self._bind(name) for name in CHANNELS}
         self._leavings = self._sockets["shell"].get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self._loop.add_reader(self._leavings.FD, self._left)
         self._left()  # a socket that was never looked at signals nothing
@@ -153,9 +152,9 @@ class ClientEndpoint:
 
     # How
 
-    def _bind(self, context: zmq.Context[zmq.Socket[bytes]], name: str) -> zmq.Socket[bytes]:
+    def _bind(self, name: str) -> zmq.Socket[bytes]:
         kinds = {"iopub": zmq.XPUB, "hb": zmq.REP}
-        socket = context.socket(kinds.get(name, zmq.ROUTER))
+        socket = context().socket(kinds.get(name, zmq.ROUTER))
         socket.linger = LINGER_MS
         socket.maxmsgsize = MESSAGE_MAX
         socket.sndhwm, socket.rcvhwm = UNREAD_MAX, AHEAD_MAX
