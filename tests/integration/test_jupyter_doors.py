@@ -92,6 +92,22 @@ def test_through_the_relay_a_tool_shares_a_notebook(shared_daemon: Daemon):
         assert [cell.source for cell in session.get_cells()] == ["x = 41", "print(x + 1)", "y = 1", "print(y)"]
 
 
+def test_a_restart_through_the_relay_is_one_for_all(shared_daemon: Daemon):
+    assert runt("jupyter", "install", "--user", "--notebook", "begun anew").returncode == 0
+    with Session("begun anew") as session:
+        session.run("x = 41")
+        manager, client = start_new_kernel(kernel_name="runtimed-begun-anew")
+        try:
+            manager.restart_kernel()
+            client.wait_for_ready(timeout=60)
+            client.execute("y = 'x' in globals()", reply=True, timeout=30)
+        finally:
+            client.stop_channels()
+            manager.shutdown_kernel(now=True)
+
+        assert session.run("print(y)").stdout == "False\n"
+
+
 def test_through_the_relay_a_tool_gets_a_notebook_of_its_own_that_ends_with_it(shared_daemon: Daemon):
     assert runt("jupyter", "install", "--user").returncode == 0
     before = {*shared_daemon.rooms()}

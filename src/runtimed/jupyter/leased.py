@@ -68,6 +68,11 @@ class LeasedKernel:
         assert self._lease is not None
         self._accept(self._lease.ask(wire.Restart(generation=self._generation), START_S))
 
+    def restart(self) -> None:
+        """For all, without waiting for it; ours has ended then."""
+        if self.poll() is None and self._lease is not None:
+            self._lease.tell(wire.Restart(generation=self._generation))
+
     def poll(self) -> int | None:
         """None while the kernel runs that we joined, and as long as we stay."""
         if self.returncode is None and self._lease is not None:

@@ -26,7 +26,7 @@ from runtimed.jupyter.leased import LeasedKernel
 from runtimed.jupyter.relayed import MODULE
 from runtimed.jupyter.remote import RemotePopen
 from runtimed.jupyter.watched import watch_of
-from runtimed.kernels.messages import DELIMITER, Codec
+from runtimed.kernels.messages import DELIMITER, SIGNED, Codec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,7 +80,9 @@ def _share(options: argparse.Namespace) -> int:
         notebook, runner=False, record=options.record, kernel_type="python", env_source=options.env, fresh=fresh
     )
     try:
-        with _Passage(info, kernel.connection) as passage:
+        # Whoever started us restarts by ending us, and starting us again; of a new notebook nobody is left by then.
+        restart = kernel.restart if options.notebook else lambda: None
+        with _Passage(info, kernel.connection, restart) as passage:
             _pass_until_over(passage, kernel)
     finally:
         kernel.close()
@@ -106,10 +108,11 @@ def _pass_until_over(passage: _Passage, kernel: LeasedKernel) -> None:
 class _Passage:
     """Five sockets on either side; each message goes over under the other side's key."""
 
-    def __init__(self, front: dict[str, Any], back: dict[str, Any]) -> None:
+    def __init__(self, front: dict[str, Any], back: dict[str, Any], on_restart: Callable[[], None]) -> None:
+        self._on_restart = on_restart
         self._context: zmq.Context[Socket] = zmq.Context()
         self._front_codec, self._back_codec = (Codec(str(side["key"]).encode(), "") for side in (front, back))
-        self._ways: dict[Socket, Callable[[], None]] = {}
+        self._ways: dict[Socket, Callable[[], object]] = {}
         self._poller = zmq.Poller()
         identity = uuid.uuid4().hex.encode()  # the same for all, or a question on stdin would not find us
         for name in ASKING:
@@ -137,10 +140,14 @@ class _Passage:
                 woken.recv(64)
 
     def _pair(self, front: Socket, back: Socket) -> None:
-        self._way(front, lambda: _carry(front, back, self._front_codec, self._back_codec))
+        self._way(front, lambda: self._ask(front, back))
         self._way(back, lambda: _carry(back, front, self._back_codec, self._front_codec))
 
-    def _way(self, socket: Socket, carry: Callable[[], None]) -> None:
+    def _ask(self, front: Socket, back: Socket) -> None:
+        if _is_restart(_carry(front, back, self._front_codec, self._back_codec)):
+            self._on_restart()
+
+    def _way(self, socket: Socket, carry: Callable[[], object]) -> None:
         self._ways[socket] = carry
         self._poller.register(socket, zmq.POLLIN)
 
@@ -163,15 +170,24 @@ class _Passage:
         return made
 
 
-def _carry(source: Socket, target: Socket, reads: Codec, writes: Codec) -> None:
-    frames = source.recv_multipart()
+def _carry(source: Socket, target: Socket, reads: Codec, writes: Codec) -> Sequence[bytes]:
+    """Header, parent header, metadata, content and buffers of what went over; nothing if it was no message."""
+    frames, raw = source.recv_multipart(), []
     if DELIMITER in frames:
         start = frames.index(DELIMITER)
         signature, *raw = frames[start + 1 :]
         if not reads.verify(raw, signature):
-            return  # whoever wrote it has not the key
+            return ()  # whoever wrote it has not the key
         frames = [*frames[:start], *writes.sign(raw)]
     target.send_multipart(frames)  # a subscription goes as it is
+    return raw
+
+
+def _is_restart(raw: Sequence[bytes]) -> bool:
+    if len(raw) < SIGNED or b"shutdown_request" not in raw[0]:
+        return False
+    header, content = (json.loads(part.decode("utf-8", "replace")) for part in (raw[0], raw[3]))
+    return header.get("msg_type") == "shutdown_request" and content.get("restart") is True
 
 
 def _echo(beat: Socket) -> None:
