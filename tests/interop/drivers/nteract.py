@@ -63,9 +63,12 @@ class Nteract(Driver):
         return [seen.cell(cell) for cell in seat._session.get_cells_sync()]
 
     async def do_add(self, seat: Any, source: str = "", type: str = "code", index: int | None = None) -> str:
-        if index is None:
-            return str((await seat.cells.create(source, type)).id)
-        return str((await seat.cells.insert_at(index, source, type)).id)
+        create = seat.cells.create(source, type) if index is None else seat.cells.insert_at(index, source, type)
+        made = str((await create).id)
+        # Their view of the cells, by which the next one finds its place, may follow a write a little later (1 of 750).
+        while made not in {cell.id for cell in seat._session.get_cells_sync()}:  # noqa: ASYNC110  # nobody tells of it
+            await asyncio.sleep(0.001)
+        return made
 
     async def do_set_source(self, seat: Any, cell: str, source: str) -> None:
         await seat.cells[cell].set_source(source)
