@@ -169,7 +169,7 @@ async def _exported(host: RoomHost, folder: str | None) -> wire.NotebookExport:
         return wire.NotebookExport(ipynb=text)
     path = Path(folder) / "export.ipynb"
     with refusals("write the export", kept="the notebook is as it was"):
-        await asyncio.to_thread(write_atomic, path, text.encode(), durable=False)
+        await asyncio.to_thread(lambda: write_atomic(path, text.encode(), durable=False))
     return wire.NotebookExport(path=str(path))
 
 
