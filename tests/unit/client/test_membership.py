@@ -136,12 +136,18 @@ async def test_two_loops_cannot_share_a_session(session: AsyncSession) -> None:
 # ------------------------------------------------------------------ at a daemon that is not ours
 
 
-async def test_where_another_daemon_was_ours_is_not_started(open_session: Opener, daemon: StandIn) -> None:
+async def orphaned(open_session: Opener, daemon: StandIn) -> AsyncSession:
+    """A session whose daemon was not ours, and is gone."""
     daemon.foreign = "2.9.0"
     session = open_session()
     await session.create_cell("x")
     await daemon.kill()
     await until(lambda: session._membership.current is None)
+    return session
+
+
+async def test_where_another_daemon_was_ours_is_not_started(open_session: Opener, daemon: StandIn) -> None:
+    session = await orphaned(open_session, daemon)
 
     for _ in range(2):
         with pytest.raises(ConnectionLost, match=r"not ours, version 2\.9\.0\) is gone.*start it again"):
@@ -153,11 +159,7 @@ async def test_where_another_daemon_was_ours_is_not_started(open_session: Opener
 
 
 async def test_one_that_ends_as_it_takes_our_connection_is_gone(open_session: Opener, daemon: StandIn) -> None:
-    daemon.foreign = "2.9.0"
-    session = open_session()
-    await session.create_cell("x")
-    await daemon.kill()
-    await until(lambda: session._membership.current is None)
+    session = await orphaned(open_session, daemon)
 
     def end(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         dying.close()
