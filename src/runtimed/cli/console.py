@@ -7,15 +7,17 @@ import io
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from runtimed.errors import RuntimedError
 
 if TYPE_CHECKING:
-    import typer
     from rich.console import Console
     from rich.table import Table
 
+Json = Annotated[bool, typer.Option("--json", help="As JSON.")]  # of every command that a script would call
 FAILED = 1
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 UNCUT = 10_000  # columns; wider than any path

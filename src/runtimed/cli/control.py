@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Start, stop and look at the daemon.", no_args_is_help=True)
 
 STOP_TIMEOUT = 20.0
-Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 @app.command()
@@ -57,7 +56,7 @@ def restart() -> None:
 
 
 @app.command()
-def status(as_json: Json = False) -> None:
+def status(as_json: console.Json = False) -> None:
     """Show whether the daemon runs, where, and what it holds ready. Exit code 1 if it does not run."""
     from runtimed import default_socket_path
 

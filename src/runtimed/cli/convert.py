@@ -47,7 +47,7 @@ def format_of(to: str | None, output: Path | None) -> str:
     suffix = output.suffix.removeprefix(".").lower() if output else ""
     form = to or suffix or "ipynb"
     if form not in FORMATS:
-        raise InvalidRequest(f"{output} says of no format that it is it", hint=f"say it: --to {', '.join(FORMATS)}")
+        raise InvalidRequest(f"No format is known by the suffix of {output}", hint=f"say it: --to {', '.join(FORMATS)}")
     return form
 
 

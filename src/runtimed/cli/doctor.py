@@ -9,7 +9,7 @@ import sys
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import typer
 
@@ -18,7 +18,6 @@ from runtimed.cli import console
 from runtimed.errors import ConnectionLost, RuntimedError
 from runtimed.settings import VERSION
 
-Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 ENOUGH_DISK = 2 * 1024**3  # one environment with pandas and matplotlib, and room to build it
 
 
@@ -28,13 +27,14 @@ class Finding(NamedTuple):
     problem: str | None = None
 
 
-def doctor(as_json: Json = False) -> None:
+def doctor(as_json: console.Json = False) -> None:
     """Look at this installation and say what is wrong with it. Exit code 1 if something is."""
     findings = [_python(), _runtimed(), _runt(), _socket(), _daemon(), *_nteract(), _chosen(), _cache(), _uv(), _mcp()]
     if as_json:
         console.say_json([finding._asdict() for finding in findings])
-    for about, found, problem in [] if as_json else findings:
-        console.say(f"{'!!' if problem else 'ok'}  {about:<9} {found}" + (f"\n{'':14}{problem}" if problem else ""))
+    else:
+        for about, found, problem in findings:
+            console.say(f"{'!!' if problem else 'ok'}  {about:<9} {found}" + (f"\n{'':14}{problem}" if problem else ""))
     if any(finding.problem for finding in findings):
         raise typer.Exit(console.FAILED)
 

@@ -18,14 +18,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look at environments, and clean up.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
-
 
 @app.command()
 def explain(
     notebook: Annotated[str, typer.Argument(help="A path, a name or an id.")],
     env_source: Annotated[str, typer.Option("--env-source", "-e", help="What would be asked for.")] = "auto",
-    as_json: Json = False,
+    as_json: console.Json = False,
 ) -> None:
     """Show which environment a kernel of this notebook would get now: what was looked at, what won, and why."""
     from runtimed import DaemonClient
@@ -42,7 +40,7 @@ def explain(
 
 
 @app.command("list")
-def list_(as_json: Json = False) -> None:
+def list_(as_json: console.Json = False) -> None:
     """Show the environments that are kept for kernels, and what they take of the disk."""
     from dataclasses import asdict
 
@@ -68,7 +66,7 @@ def clean(
         float | None, typer.Option("--older-than", min=0, help="Remove what was not used for so many days.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Remove all that is not in use, downloads too.")] = False,
-    as_json: Json = False,
+    as_json: console.Json = False,
 ) -> None:
     """Remove environments that are not in use; what is needed again is built again.
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Offer kernels of the daemon's wherever Jupyter lists kernels.")
 
 Record = Literal["cells", "log", "off"]
-Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 @app.command()
@@ -60,7 +59,7 @@ def uninstall(name: Annotated[str, typer.Argument(help="As `runt jupyter list` s
 
 
 @app.command("list")
-def list_specs(as_json: Json = False) -> None:
+def list_specs(as_json: console.Json = False) -> None:
     """List the kernelspecs that are ours."""
     from runtimed.jupyter import kernelspecs
 

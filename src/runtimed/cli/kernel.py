@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from runtimed.cli import console
-from runtimed.cli.notebook import Json, Notebook, home_of, missing_named
+from runtimed.cli.notebook import Notebook, home_of, missing_named
 
 app = typer.Typer(no_args_is_help=True, help="Reach the kernel of a notebook.")
 
@@ -24,7 +24,7 @@ def connection_file(
     folder: Annotated[
         Path | None, typer.Option(help="Where to write it, if not where Jupyter's tools look.", show_default=False)
     ] = None,
-    as_json: Json = False,
+    as_json: console.Json = False,
 ) -> None:
     """Print a connection file of the notebook's kernel: jupyter console --existing FILE.
 

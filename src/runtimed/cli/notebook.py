@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from runtimed.cli.convert import Converted
     from runtimed.wire.pool import RoomInfo
 
-Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 Notebook = Annotated[
     str, typer.Argument(metavar="NOTEBOOK", help="A name, a notebook id or the path of an .ipynb file.")
 ]
@@ -28,7 +27,7 @@ Notebook = Annotated[
 _ROUTINE: Final = re.compile(r"[\d:.]+\s+(?:Ticked|PresenceSent)\(")
 
 
-def notebooks(as_json: Json = False) -> None:
+def notebooks(as_json: console.Json = False) -> None:
     """List the notebooks that are loaded, who is in them, and their kernels."""
     loaded = list(_loaded())
     if as_json:

@@ -11,7 +11,7 @@ import typer
 
 from runtimed import paths
 from runtimed.cli import console
-from runtimed.cli.notebook import Json, Notebook, check_target, text_of, write
+from runtimed.cli.notebook import Notebook, check_target, text_of, write
 from runtimed.errors import ExecutionTimeout, InvalidRequest
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def run(
     restart: Annotated[
         bool, typer.Option("--restart", help="Take a fresh kernel, for everybody in the notebook.")
     ] = False,
-    as_json: Json = False,
+    as_json: console.Json = False,
 ) -> None:
     import asyncio
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Approve packages that came with a notebook or project.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 BY = "the command line"
 
 
@@ -27,7 +26,7 @@ def approve(
     package: Annotated[
         list[str] | None, typer.Option("--package", "-p", help="A name that any notebook may have installed.")
     ] = None,
-    as_json: Json = False,
+    as_json: console.Json = False,
 ) -> None:
     """Approve exactly what these would have installed now: the packages, their versions and the index they come from.
 
@@ -55,7 +54,7 @@ def approve(
 
 
 @app.command("list")
-def list_(as_json: Json = False) -> None:
+def list_(as_json: console.Json = False) -> None:
     """Show what is approved, and which names any notebook may have installed."""
     import msgspec
 
