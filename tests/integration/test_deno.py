@@ -25,6 +25,7 @@ def shown(session: Session, code: str) -> object:
 
 
 SLOW = "await new Promise((done) => setTimeout(done, 60_000))"
+SAYS_THAT_IT_WAITS = "setTimeout(() => console.log('in'), 10)"  # an interrupt ahead of SLOW's await leaves nothing deaf
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def test_a_deno_that_an_interrupt_leaves_deaf_is_started_again(daemon: Daemon) -
         until(lambda: any("loops" in (output.text or "") for cell in session.get_cells() for output in cell.outputs))
         session.interrupt()  # which it survives; the next comes while that is still watched
         assert session.wait_execution(loop).status == "error"
-        waiting = session.queue_cell(session.create_cell(f"console.log('in'); {SLOW}"))
+        waiting = session.queue_cell(session.create_cell(f"{SAYS_THAT_IT_WAITS}; {SLOW}"))
         behind = session.queue_cell(session.create_cell("'never'"))
         until(lambda: any("in" in (output.text or "") for cell in session.get_cells() for output in cell.outputs))
         session.interrupt()
