@@ -229,7 +229,7 @@ def _room_info(host: RoomHost) -> wire.RoomInfo:
     return wire.RoomInfo(
         notebook_id=host.notebook_id,
         active_peers=host.peer_count,
-        had_peers=host.had_peers,
+        had_peers=host.occupancy.had_peers,
         has_kernel=has_kernel,
         kernel_type=kernel.kernel_type if has_kernel else None,
         env_source=kernel.env_source if has_kernel else None,

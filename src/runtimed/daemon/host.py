@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtimed.daemon.launching import Where
+from runtimed.daemon.logs import Logs
+from runtimed.daemon.occupancy import Occupancy
 from runtimed.daemon.pace import Pace
 from runtimed.daemon.runner import KernelRunner
 from runtimed.daemon.saver import Saver
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TICK = 5.0  # seconds: presence is pruned, overdue requests are answered, idle peers are found
-PASSING_S = 30.0  # seconds after its kernel's end that a room is kept which showed it and which nobody joined
 IDLE_MAX = 300.0  # seconds without a sign of life after which a peer is dropped (PROTOCOL §4)
 
 
@@ -52,32 +53,34 @@ class RoomHost:
         self.services = services
         self.folder = folder
         self.story = Story()
-        self.had_peers = False
         self._closing = closing
         self._connections: dict[str, Connection] = {}
         self._loop = asyncio.get_running_loop()
-        self._expiry: asyncio.TimerHandle | None = None
         self._tick: asyncio.TimerHandle | None = None
-        self._compacting: dict[str, asyncio.Task[None]] = {}
         self._beside: str | None = None  # a file in whose folder the kernel works, though it is not the room's
-        self._shown_for: set[str] = set()  # leases of kernels that are watched here
-        self._passing = False  # made for one of those, and nobody has ever joined: not kept
         self._leaving = False  # nobody is let in any more
         self._closed = False  # nothing happens here any more
         self.room = Room(folder.load(services.pool), new_id=new_id, path=folder.record.path)
         self.runner = KernelRunner(services, folder.path, self._kernel_told, self.where)
+        self.occupancy = Occupancy(
+            services.settings.keep_alive_secs,
+            is_held=lambda: bool(self._connections) or self.tenancy.held,
+            is_busy=lambda: self.room.kernel.status == "busy",
+            vacated=lambda: services.start(self.close()),
+        )
         self.tenancy = Tenancy(
             self.runner,
             self.tell,
             services.settings.lease_dir,
-            self._expire_or_stay,
+            self.occupancy.changed,
             lambda: self.room.kernel.free,
         )
+        self._logs = Logs(services, folder, lambda: self.room.documents)
         self.saver = Saver(self, paths)
         self.pace = Pace(lambda: self.room, self._flushed)
         self._perform(self.room.wake())
         self._tick = self._loop.call_later(TICK, self._ticked)
-        self._expire_later()  # unless somebody joins
+        self.occupancy.changed()  # nobody is here yet
 
     @property
     def notebook_id(self) -> str:
@@ -162,8 +165,7 @@ class RoomHost:
             connection.close()
             return
         self._connections[peer_id] = connection
-        self._passing = False
-        self._expire_or_stay()
+        self.occupancy.changed()
         self.handle(events.PeerJoined(peer_id, actor_label))
 
     def leave(self, peer_id: str) -> None:
@@ -172,43 +174,7 @@ class RoomHost:
         self.tell(events.PeerLeft(peer_id))
         if not self._connections and not self._leaving:
             self.services.start(self.services.syncer.sync())
-            self._expire_or_stay()
-
-    @property
-    def _is_used(self) -> bool:
-        return bool(self._connections) or self.tenancy.held or bool(self._shown_for)
-
-    def show_for(self, lease_id: str) -> None:
-        """Stay while this lease shows a kernel here."""
-        self._passing = not self.had_peers and self.folder.is_new
-        self._shown_for.add(lease_id)
-        self._expire_or_stay()
-
-    def show_no_more_for(self, lease_id: str) -> None:
-        self._shown_for.discard(lease_id)
-        self._expire_or_stay()
-
-    def _expire_or_stay(self) -> None:
-        """Somebody came or went."""
-        if self._expiry is not None:
-            self._expiry.cancel()
-            self._expiry = None
-        self.had_peers |= bool(self._connections) or self.tenancy.held
-        if not self._is_used and not self._leaving:
-            self._expire_later()
-
-    def _expire_later(self) -> None:
-        """Nobody is here: the kernel ends and the room leaves memory if that stays so (DESIGN §5.8)."""
-        seconds = self.services.settings.keep_alive_secs
-        self._expiry = self._loop.call_later(min(seconds, PASSING_S) if self._passing else seconds, self._expired)
-
-    def _expired(self) -> None:
-        if self._is_used:
-            return
-        if self.room.kernel.status == "busy":  # somebody left it at work
-            self._expire_later()
-        else:
-            self.services.start(self.close())
+            self.occupancy.changed()
 
     async def close(self) -> None:
         """End the kernel, save, and let go of the folder. The room is on disk and can be opened again."""
@@ -218,9 +184,9 @@ class RoomHost:
         self._leaving = True
         self._closing(self)
         self.pace.stop()
-        for timer in (self._tick, self._expiry):
-            if timer is not None:
-                timer.cancel()
+        self.occupancy.stop()
+        if self._tick is not None:
+            self._tick.cancel()
         for connection in list(self._connections.values()):
             connection.close()
         self.tenancy.close_all()
@@ -228,7 +194,7 @@ class RoomHost:
             await self._wind_up()
         finally:
             self._closed = True
-            if self._passing:
+            if self.occupancy.passing:
                 await asyncio.to_thread(self.folder.remove)
             self.folder.close()
 
@@ -239,10 +205,7 @@ class RoomHost:
         self.pace.flush_all()
         await self.saver.close()
         self.pace.flush_all()
-        await self.services.syncer.sync()
-        for name in tuple(self.folder.journals):
-            self._compact_if_due(name)
-        await asyncio.gather(*self._compacting.values())
+        await self._logs.finish()
         await self._list_executions()
 
     async def _list_executions(self) -> None:
@@ -263,7 +226,7 @@ class RoomHost:
                 if connection := self._connections.get(peer_id):
                     connection.send(data)
             case do.Append(document, changes):
-                self._append(document, changes)
+                self._logs.append(document, changes)
             case do.ExecuteOnKernel(execution_id, cell_id, code):
                 if not self.tenancy.run(execution_id):
                     self.runner.execute(execution_id, cell_id, code)
@@ -303,27 +266,6 @@ class RoomHost:
         """What a peer asked for and takes its time: bounded by not reading that peer."""
         connection = self._connections.get(peer_id) if peer_id is not None else None
         self.services.start(connection.counted(work) if connection is not None else work)
-
-    def _append(self, document: str, changes: tuple[bytes, ...]) -> None:
-        journal = self.folder.journals.get(document)
-        if journal is None:
-            raise CacheUnusable(f"The log of the {document} is not open")
-        journal.append(changes)
-        self.services.syncer.mark(journal)
-        self._compact_if_due(document)
-
-    def _compact_if_due(self, name: str) -> None:
-        if name not in self._compacting and self.folder.journals[name].wants_compaction:
-            self._compacting[name] = self.services.start(self._compact(name))
-
-    async def _compact(self, name: str) -> None:
-        """Put a snapshot in place of a long log; the log goes when a worker process has verified it."""
-        try:
-            document, journal = self.room.documents.logged(name), self.folder.journals[name]
-            snapshot, heads, end = document.save(), document.heads, journal.end
-            await asyncio.to_thread(journal.compact, snapshot, heads, covered=end)
-        finally:
-            del self._compacting[name]
 
     async def _look_at_project(self, path: Path) -> None:
         context = await asyncio.to_thread(project_context, path, self.services.settings.conda_channels)

@@ -144,7 +144,7 @@ class Watcher:
         host = await self._rooms.create(
             notebook_id=reference.notebook_id, name=reference.name, working_dir=str(self._cwd), ephemeral=True
         )
-        host.show_for(self._lease_id)
+        host.occupancy.show_for(self._lease_id, is_new=host.folder.is_new)
         host.tell(
             events.KernelWatched(
                 self._lease_id, watch.origin, watch.kernel_name, watch.display_name, watch.language.lower() or "python"
@@ -169,7 +169,7 @@ class Watcher:
             if (host := self._host) is not None:
                 host.tell(events.KernelUnwatched(self._lease_id, "its owner has ended it, or it died"))
                 host.tell(events.LeaseClosed(self._lease_id))
-                host.show_no_more_for(self._lease_id)
+                host.occupancy.show_no_more_for(self._lease_id)
 
 
 def _session_of(message: KernelMessage) -> str:
