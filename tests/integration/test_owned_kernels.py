@@ -22,6 +22,7 @@ from jupyter_client.manager import KernelManager
 from runtimed import Session
 from runtimed.client.lease import LeaseSocket
 from runtimed.errors import NotAvailable, RuntimedError
+from runtimed.jupyter import RuntimedKernelManager
 from runtimed.jupyter.provisioner import RuntimedProvisioner
 from runtimed.wire import leases, pool
 from runtimed.wire.frames import encode_untyped
@@ -37,8 +38,10 @@ class Managers:
         self._folder = folder
         self._made: list[KernelManager] = []
 
-    def __call__(self, argv: list[str] = ARGV) -> KernelManager:
-        km = KernelManager(transport="ipc", ip=str(self._folder / f"s{len(self._made)}"))
+    def __call__(
+        self, argv: list[str] = ARGV, cls: type[KernelManager] = KernelManager, **traits: str
+    ) -> KernelManager:
+        km = cls(transport="ipc", ip=str(self._folder / f"s{len(self._made)}"), **traits)
         km._kernel_spec = KernelSpec(argv=argv, display_name="test", language="python", env={})
         self._made.append(km)
         return km
@@ -260,6 +263,8 @@ def test_what_the_owner_executes_shows_in_a_notebook_that_others_can_join(daemon
 
             with pytest.raises(RuntimedError, match="which alone executes there"):
                 session.run("not_mine = 1")
+            with pytest.raises(RuntimedError, match="which alone executes there"):
+                manager(cls=RuntimedKernelManager, notebook_id=session.notebook_id).start_kernel()
             assert said(client, "'not_mine' in globals()") == "False"
 
 

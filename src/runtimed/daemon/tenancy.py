@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 from runtimed.atomic import write_atomic
+from runtimed.daemon.debugging import Debugger, refused
 from runtimed.daemon.services import principal
+from runtimed.daemon.starting import Starting
 from runtimed.daemon.tenant import ABORTED, Tenant, execution_id_of, failed
-from runtimed.errors import KernelDied, KernelStartError, RuntimedError
+from runtimed.errors import KernelDied, KernelStartError
 from runtimed.kernels.place import Place
 from runtimed.room import events
 
@@ -34,8 +37,6 @@ LAST_WORD_S = 2.5
 ROOM = "room"  # the lease of the connection file, which whoever finds it shares
 NO_KERNEL = "the notebook has no kernel; start it again"
 FULL = "too many executions wait for this kernel; send it again when some are done"
-DEBUG_FOR_ALL = frozenset({"debugInfo"})
-DEBUG_ENDS = frozenset({"disconnect", "terminate"})
 
 
 class Holder(Protocol):
@@ -69,8 +70,8 @@ class Tenancy:
         self._is_free = is_free
         self._tenants: dict[str, Tenant] = {}
         self._holders: dict[str, Holder] = {}
-        self._debugger: Tenant | None = None
-        self._starting: asyncio.Future[None] | None = None  # a start that a tenant waits for
+        self._debugger = Debugger()
+        self._starting = Starting()
         self._writing = asyncio.Lock()
         runner.on_message = self._heard
 
@@ -97,8 +98,7 @@ class Tenancy:
         if self._tenants.pop(tenant.lease_id, None) is None:
             return
         self._holders.pop(tenant.lease_id, None)
-        if self._debugger is tenant:
-            self._debugger = None
+        self._debugger.let_go(tenant)
         if tenant.asking is not None:
             self._tell(events.LeaseInterrupted(tenant.lease_id))
         self._tell(events.LeaseClosed(tenant.lease_id))
@@ -142,22 +142,14 @@ class Tenancy:
         self._tell(events.LeaseInterrupted(tenant.lease_id))
 
     async def _pid(self, event: events.Event | None) -> int | None:
-        if event is not None and self._starting is None:
-            self._starting = asyncio.get_running_loop().create_future()
-            self._starting.add_done_callback(lambda future: future.cancelled() or future.exception())
-            self._begin(event)
-        if self._starting is not None:
-            await asyncio.shield(self._starting)
+        if event is not None:
+            await self._starting.begin(partial(self._tell, event))
+        else:
+            await self._starting.ready()
         # A holder hears of an end only behind its answer: one told while it waited here was not for it.
         if not self.alive or self._runner.kernel is None:
             raise KernelDied("The kernel has ended", hint="start it again")
         return self._runner.kernel.pid
-
-    def _begin(self, event: events.Event) -> None:
-        try:
-            self._tell(event)
-        except RuntimedError as error:  # the room refused, so nothing was begun
-            self._started(error)
 
     # What becomes of the kernel
 
@@ -167,10 +159,10 @@ class Tenancy:
             case events.KernelReady():
                 self.generation += 1
                 self.alive = True
-                self._started(None)
+                self._starting.end(None)
                 self._say_state(None)
             case events.KernelFailed(error):
-                self._started(error)
+                self._starting.end(error)
                 self._say_state(str(error))
             case events.KernelLost(reason):
                 self.ends(reason)
@@ -183,23 +175,18 @@ class Tenancy:
 
     def will_not_start(self, reason: str) -> None:
         """Whoever waits for a kernel is not to wait for ever."""
-        self._started(KernelStartError(f"No kernel was started: {reason}", hint="ask again"))
+        self._starting.end(KernelStartError(f"No kernel was started: {reason}", hint="ask again"))
 
     def ends(self, reason: str = "it was shut down") -> None:
         """The kernel is no more, or about to be."""
         self.alive = False
-        self._debugger = None
+        self._debugger.let_go()
         for tenant in self._tenants.values():
             # A kernel that is gone answers nothing; whoever still waits in a while is told so.
             if unanswered := tenant.give_up():
                 self._answer_late(tenant, unanswered, f"the kernel has ended: {reason}")
-        if self._starting is None:  # else the next one will be told of
+        if not self._starting.under_way:  # else the next one will be told of
             self._say_state(reason)
-
-    def _started(self, error: RuntimedError | None) -> None:
-        starting, self._starting = self._starting, None
-        if starting is not None and not starting.done():
-            starting.set_result(None) if error is None else starting.set_exception(error)
 
     def _say_state(self, reason: str | None) -> None:
         for lease_id, tenant in self._tenants.items():
@@ -231,8 +218,8 @@ class Tenancy:
             case _, "kernel_info_request" if self._runner.kernel is not None:
                 tenant.be_quiet()
                 tenant.answer(request, self._runner.kernel.info)
-            case "control", "debug_request" if not self._may_debug(tenant, request):
-                tenant.answer(request, _refused(request.content()))
+            case "control", "debug_request" if not self._debugger.admits(tenant, request.content()):
+                tenant.answer(request, refused(request.content()))
             case "shell", "execute_request":
                 self._execute(tenant, request)
             case "shell", _ if request.subshell_id is None and tenant.behind_waiting(request):
@@ -310,23 +297,13 @@ class Tenancy:
             tenant.asked(request)
             self._runner.forward(request.channel, request.raw)
 
-    def _may_debug(self, tenant: Tenant, request: ClientRequest) -> bool:
-        """A kernel has one debugger: it is the first one's that asks, until that one is done with it."""
-        command = request.content().get("command")
-        if command in DEBUG_FOR_ALL:
-            return True
-        if self._debugger not in (None, tenant):
-            return False
-        self._debugger = None if command in DEBUG_ENDS else tenant
-        return True
-
     # What the kernel says
 
     def _heard(self, message: KernelMessage) -> None:
         tenants = self._tenants.values()
         match message.channel:
-            case "iopub" if message.msg_type == "debug_event" and self._debugger is not None:
-                self._debugger.publish(message)
+            case "iopub" if message.msg_type == "debug_event" and (debugging := self._debugger.holder) is not None:
+                debugging.publish(message)
             case "iopub":
                 for tenant in tenants:
                     tenant.publish(message)
@@ -347,14 +324,3 @@ def _publish(place: Place, path: Path, text: str) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     place.own(path)
     write_atomic(path, text.encode(), durable=False)
-
-
-def _refused(request: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "response",
-        "request_seq": request.get("seq", 0),
-        "success": False,
-        "command": request.get("command", ""),
-        "message": "another client of this kernel is debugging",
-        "body": {},
-    }
