@@ -377,6 +377,8 @@ def test_a_kernel_that_cannot_be_is_refused_in_words(one: Session, kernel_type: 
 
     assert caught.value.hint
     assert one.run("'and then one that can'").success
+    with pytest.raises(InvalidRequest, match="uv:prewarmed"):  # also where there is one, which stays
+        one.start_kernel("python", "nonsense")
 
 
 # ------------------------------------------------------------------ many

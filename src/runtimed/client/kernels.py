@@ -7,6 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from runtimed.client.answers import expect
+from runtimed.environments.sources import check_names
 from runtimed.errors import InvalidRequest, NoKernel, NotAvailable
 from runtimed.wire import requests, responses
 
@@ -56,9 +57,12 @@ async def launch(
             f"The notebook's daemon is not ours (version {seat.foreign_version}) and takes no dependencies of a call",
             hint="name them in the notebook's metadata (runt.uv.dependencies), and approve them in the nteract app",
         )
+    kernel_type, env_source = _text("kernel_type", kernel_type), _text("env_source", env_source)
+    if seat.foreign_version is None:  # which may know more
+        check_names(kernel_type, env_source)
     request = requests.LaunchKernel(
-        kernel_type=_text("kernel_type", kernel_type),
-        env_source=_text("env_source", env_source),
+        kernel_type=kernel_type,
+        env_source=env_source,
         notebook_path=notebook_path,
         dependencies=_listed(dependencies),
     )
