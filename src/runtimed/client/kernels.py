@@ -58,7 +58,7 @@ async def launch(
             hint="name them in the notebook's metadata (runt.uv.dependencies), and approve them in the nteract app",
         )
     kernel_type, env_source = _text("kernel_type", kernel_type), _text("env_source", env_source)
-    if seat.foreign_version is None:  # which may know more
+    if seat.foreign_version is None:  # another daemon may know other names
         check_names(kernel_type, env_source)
     request = requests.LaunchKernel(
         kernel_type=kernel_type,

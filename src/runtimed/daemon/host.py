@@ -24,7 +24,7 @@ from runtimed.daemon.story import Story
 from runtimed.daemon.tenancy import Tenancy
 from runtimed.daemon.trusting import approved_in_room
 from runtimed.environments.context import project_context
-from runtimed.errors import CacheUnusable, DocumentPoisoned, NoKernel, RuntimedError, StorageError
+from runtimed.errors import DocumentPoisoned, NoKernel, RuntimedError, StorageError
 from runtimed.room import effects as do
 from runtimed.room import events
 from runtimed.room.room import Room
@@ -303,14 +303,17 @@ class RoomHost:
     # When the documents cannot be trusted any more
 
     def _recover(self, error: RuntimedError) -> None:
-        """Load the room anew from its logs: what was acknowledged is there, every peer has to reconnect.
+        log.log(self._level, "room %s is loaded anew: %s", self.notebook_id, error)
+        for connection in self._connections.values():
+            connection.close()
+        self._load_anew(poisoned=isinstance(error, DocumentPoisoned))
+
+    def _load_anew(self, *, poisoned: bool) -> None:
+        """From its logs: what was acknowledged is there, every peer has to reconnect.
 
         What the disk refused is logged as soon as it is taken; until then it is kept in memory, within bounds.
         """
-        log.error("room %s is loaded anew: %s", self.notebook_id, error)
-        for connection in self._connections.values():
-            connection.close()
-        before, poisoned = self.room.documents, isinstance(error, DocumentPoisoned)
+        before, level = self.room.documents, self._level
         if poisoned:
             with contextlib.suppress(StorageError):
                 self._perform(before.salvage())
@@ -320,13 +323,20 @@ class RoomHost:
             self._perform(brought or [])
             self.room = self.room.reborn(documents, gap=brought is None)
             self._perform(self.room.wake())
-        except StorageError as again:
-            log.error("room %s cannot be kept: %s", self.notebook_id, again)
+        except StorageError as error:
+            log.log(level, "room %s cannot be kept: %s", self.notebook_id, error)
             # Nothing is logged behind a gap: with no log open the next change fails too, and has all this tried again.
             self.folder.close()
+        else:
+            log.info("room %s is kept again", self.notebook_id)
+
+    @property
+    def _level(self) -> int:
+        """A disk that stays full is asked again and again, and complained of once."""
+        return logging.ERROR if self.folder.journals else logging.DEBUG
 
     def _has_logs(self) -> bool:
         """Whether changes can be kept; if the disk refused the logs, it is asked again."""
         if not self.folder.journals:
-            self._recover(CacheUnusable("its logs are not open"))
+            self._load_anew(poisoned=False)
         return bool(self.folder.journals)
