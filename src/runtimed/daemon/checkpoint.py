@@ -81,6 +81,10 @@ class Checkpoint:
     async def _merge(self, text: str, stamp: FileStamp) -> None:
         """Take in what another program wrote: its changes since the common base merge like a peer's."""
         base = await asyncio.to_thread(lambda: parse(self.base()))
+        if base["cells"] and not text.strip():
+            # Who writes in place empties a file first; who wants to be rid of a notebook does not.
+            hint = "fill it again, or delete it, and the next save makes it anew"
+            raise NotebookInvalid("the file is empty, and was a notebook before", hint=hint)
         theirs = await asyncio.to_thread(parse, text)
         self._host.flush()
         notebook = self._host.room.documents.notebook
