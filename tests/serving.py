@@ -19,6 +19,7 @@ import pytest
 from runtimed import Session
 from runtimed.client.admin import DaemonClient
 from runtimed.client.asking import ask
+from runtimed.errors import DaemonNotRunning, DaemonVersionMismatch
 from runtimed.wire.pool import NotebookShutdown, ShutdownNotebook
 
 BIN = Path(sys.executable).parent
@@ -74,7 +75,7 @@ class Daemon:
 
     def close(self) -> None:
         """Leave no process behind."""
-        if self.client.ping():
+        with contextlib.suppress(DaemonNotRunning, DaemonVersionMismatch, psutil.NoSuchProcess):
             self.stop()
         for process in self._started:
             process.kill()
@@ -89,7 +90,7 @@ class Daemon:
 
     def kernels(self) -> list[psutil.Process]:
         """The kernels of this place, whichever daemon started them."""
-        return [process for process in psutil.process_iter() if str(self.folder) in _kernel_line(process)]
+        return [process for process in psutil.process_iter() if str(self.folder) in kernel_line(process)]
 
     def _end(self, how: Callable[[psutil.Process], None], process: psutil.Process) -> None:
         how(process)
@@ -97,18 +98,20 @@ class Daemon:
         if ours:
             ours[0].wait(DEADLINE_S)
         else:
-            until(lambda: _ended(process))
+            until(lambda: ended(process))
 
 
-def _ended(process: psutil.Process) -> bool:
-    # A zombie has: whoever adopted it takes its time. But its sockets are open until its last thread is gone too.
+def ended(process: psutil.Process) -> bool:
+    """A zombie has: whoever adopted it takes its time."""
+    # But its sockets are open until its last thread is gone too.
     try:
         return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
     except psutil.NoSuchProcess:
         return True
 
 
-def _kernel_line(process: psutil.Process) -> str:
+def kernel_line(process: psutil.Process) -> str:
+    """How an ipykernel was called; nothing of what is none, or no more."""
     with contextlib.suppress(psutil.Error):
         line = " ".join(process.cmdline())
         return line if "ipykernel_launcher" in line and process.status() != psutil.STATUS_ZOMBIE else ""

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from runtimed import paths
-from runtimed.client.asking import TIMEOUT, Reply, ask, not_running, probe
+from runtimed.client.asking import TIMEOUT, Reply, ask, hail, not_running, probe
 from runtimed.client.discovery import find
 from runtimed.errors import DaemonVersionMismatch, NotAvailable
 from runtimed.wire import pool
@@ -121,7 +121,7 @@ class DaemonClient:
             )
 
     def _pong(self) -> pool.Pong:
-        if (pong := probe(self.socket_path)) is None:
+        if (pong := hail(self.socket_path, timeout=TIMEOUT)) is None:  # one that is busy is not gone
             raise not_running(self.socket_path)
         return pong
 

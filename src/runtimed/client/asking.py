@@ -44,10 +44,10 @@ def probe(socket_path: Path) -> pool.Pong | None:
         return None
 
 
-def hail(socket_path: Path) -> pool.Pong | None:
+def hail(socket_path: Path, *, timeout: float | None = None) -> pool.Pong | None:
     """The same, for who has to know: somebody who listens there and says nothing is a ConnectionLost."""
     try:
-        pong = ask(socket_path, pool.Ping(), pool.Pong, timeout=PROBE_TIMEOUT)
+        pong = ask(socket_path, pool.Ping(), pool.Pong, timeout=timeout or PROBE_TIMEOUT)
     except DaemonNotRunning:
         return None
     except ConnectionLost as lost:

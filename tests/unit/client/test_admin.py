@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from runtimed import DaemonClient
+from runtimed.client import asking
 from runtimed.client.asking import ask, probe
 from runtimed.errors import (
     ConnectionLost,
@@ -183,6 +184,20 @@ def test_hanging_up_is_a_lost_connection(path: Path):
         assert probe(path) is None
         with pytest.raises(ConnectionLost, match="hung up"):
             ask(path, pool.Status(), pool.Stats)
+
+
+def test_one_that_is_busy_is_waited_for_and_not_said_to_be_gone(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(asking, "PROBE_TIMEOUT", 0.05)
+    free = threading.Event()
+
+    def busy(request: pool.PoolRequest) -> pool.PoolResponse:
+        free.wait()
+        return ours(request)
+
+    with scripted_daemon(path, busy):
+        assert not DaemonClient(path).ping()
+        threading.Timer(0.2, free.set).start()
+        assert DaemonClient(path).info()["pid"] == 1
 
 
 def test_silence_ends_at_the_timeout(path: Path):
