@@ -11,7 +11,7 @@ from pathlib import Path
 
 CODE = '''
 """Starts an ipykernel by itself and tells nobody its pid; it blocks where it likes, as many do."""
-import json, os, secrets, signal, socket, subprocess, sys, tempfile, time
+import json, os, shutil, signal, subprocess, sys, tempfile, time
 from jupyter_client.provisioning import KernelProvisionerBase, LocalProvisioner
 from traitlets import Unicode
 
@@ -31,21 +31,25 @@ class FarProvisioner(KernelProvisionerBase):
         time.sleep(0.2)
         if self.site == "full":
             raise RuntimeError("no node is free")
-        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(5)]
-        names = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
-        info = {name: made.getsockname()[1] for name, made in zip(names, sockets)}
-        info |= {"transport": "tcp", "ip": "127.0.0.1", "key": secrets.token_hex(), "signature_scheme": "hmac-sha256"}
-        self.file = tempfile.NamedTemporaryFile("w", suffix=".json")
-        json.dump(info, self.file); self.file.flush()
-        for made in sockets:
-            made.close()
+        self.folder = tempfile.mkdtemp()
+        file = os.path.join(self.folder, "kernel.json")  # where the kernel tells the ports that it has taken
         env = kwargs["env"] | {"FAR_SITE": self.site}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ipykernel_launcher", "-f", self.file.name], env=env, start_new_session=True,
+            [sys.executable, "-m", "ipykernel_launcher", "-f", file], env=env, start_new_session=True,
             stdout=kwargs["stdout"], stderr=kwargs["stderr"],
         )
+        while not (info := self.told(file)):
+            assert self.process.poll() is None, "it ended while it started"
+            time.sleep(0.02)
         self.connection_info = info | {"key": info["key"].encode()}
         return self.connection_info
+
+    def told(self, file):
+        try:
+            with open(file) as written:
+                return json.load(written)
+        except (OSError, ValueError):
+            return None
 
     async def poll(self):
         return self.process.poll() if self.process else 0
@@ -65,8 +69,8 @@ class FarProvisioner(KernelProvisionerBase):
 
     async def cleanup(self, restart=False):
         if self.process:
-            self.file.close()
             self.process.wait()
+            shutil.rmtree(self.folder)
             with open(os.environ["FAR_LOG"], "a") as log:
                 log.write("cleaned up\\n")
 

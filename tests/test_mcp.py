@@ -7,14 +7,15 @@ import base64
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 from blockbuster import BlockBuster
-from mcp import Client, MCPError, StdioServerParameters
+from mcp import Client, StdioServerParameters
 from nbconvert import HTMLExporter
 
 from agents import Agent, text
@@ -143,6 +144,7 @@ async def test_two_servers_share_kernel_and_cells(daemon: Daemon, tmp_path: Path
             await agent.answer("connect_notebook", notebook_id="shared")
 
         cell_id = (await one.answer("run_code", code="x = 20"))["cell_id"]
+        await until(other, "get_all_cells", lambda cells: any(cell["id"] == cell_id for cell in cells))
         assert (await other.answer("run_code", code="x + 1"))["outputs"][0]["data"]["text/plain"] == "21"
         await other.answer("set_cell_source", cell_id=cell_id, source="x = 40")
         assert (await one.answer("execute_cell", cell_id=cell_id))["success"]
@@ -167,11 +169,14 @@ async def test_a_cell_outlives_its_timeout_its_call_and_its_server(daemon: Daemo
     async with agent_in(tmp_path, mode) as agent:
         await agent.answer("connect_notebook", notebook_id="slow")
         await agent.answer("start_kernel")
-        late = await agent.answer("run_code", code=f"{slow}\nprint('ended')", timeout_secs="1.5")
+        late = await agent.answer("run_code", code=f"{slow}\nprint('ended')", timeout_secs="2.5")
         assert (late["status"], late["success"], late["stdout"]) == ("running", None, "begun\n")
 
-        with pytest.raises((MCPError, TimeoutError)):  # the client gives up, and says so to the server
-            await agent.client.call_tool("run_code", {"code": "print('queued')"}, read_timeout_seconds=1)
+        call = asyncio.create_task(agent.client.call_tool("run_code", {"code": "print('queued')"}))
+        await until(agent, "get_kernel_status", lambda status: status["queue"])
+        call.cancel()  # the client gives up, and says so to the server
+        with pytest.raises(asyncio.CancelledError):
+            await call
         status = await agent.answer("get_kernel_status")
         assert status["executing"]["execution_id"] == late["execution_id"]
         assert len(status["queue"]) == 1
@@ -194,17 +199,19 @@ async def test_interrupting_ends_a_cell_that_goes_on(daemon: Daemon, tmp_path: P
         await agent.answer("connect_notebook", notebook_id="endless")
         await agent.answer("start_kernel")
         endless = asyncio.create_task(agent.answer("run_code", code="print('begun', flush=True)\nwhile True: pass"))
-        await printed(agent, "begun\n")
+        await until(
+            agent, "get_all_cells", lambda cells: any(o.get("text") == "begun\n" for c in cells for o in c["outputs"])
+        )
 
         await agent.answer("interrupt_kernel")
 
         assert (await endless)["error"]["ename"] == "KeyboardInterrupt"
 
 
-async def printed(agent: Agent, text: str) -> None:
-    """Until some cell has put this out; each turn is a call."""
+async def until(agent: Agent, tool: str, told: Callable[[Any], object]) -> None:
+    """Until the tool's answer is ``told``; each turn is a call."""
     async with asyncio.timeout(30):
-        while not any(o.get("text") == text for cell in await agent.answer("get_all_cells") for o in cell["outputs"]):
+        while not told(await agent.answer(tool)):
             pass
 
 

@@ -31,14 +31,18 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
 WHICH = "import greeting; print(greeting.VERSION, end='')"
 BUILDER = """
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
 from runtimed.environments.condaspec import CondaSpec
 from runtimed.environments.layers import LayerStore
 from runtimed.environments.prefixes import find_prefix
 
 spec = CondaSpec(specs=(), channels=(sys.argv[2],))
-progress = lambda step: print(step.phase, flush=True)
+def progress(step):
+    print(step.phase, flush=True)
+    if step.phase == "installing":
+        while True:
+            signal.pause()  # for the kill
 asyncio.run(find_prefix(spec, store=LayerStore(Path(sys.argv[1])), progress=progress))
 """
 Build = Callable[..., Any]

@@ -174,15 +174,21 @@ def test_a_stop_saves_the_files_and_ends_the_kernels(daemon: Daemon, tmp_path: P
 def test_fifty_rooms_that_came_and_went_leave_nothing_behind(daemon: Daemon, tmp_path: Path) -> None:
     process = psutil.Process(daemon.start())
 
-    def visit(name: str) -> None:
+    def look_in(name: str) -> None:
         with Session(str(tmp_path / name)) as session:
             session.create_cell("x" * 1000)
             session.save()
+
+    def visit(name: str) -> None:
+        look_in(name)
         until(lambda: not any(room["active_peers"] for room in daemon.rooms().values()))
         assert daemon.shut(str(tmp_path / name))
 
-    for number in range(10):  # caches and thread pools fill up once
-        visit(f"warm-{number}.ipynb")
+    warm = [f"warm-{number}.ipynb" for number in range(10)]
+    with ThreadPoolExecutor(len(warm)) as crowd:  # more at once than come later: thread pools fill up once
+        list(crowd.map(look_in, warm))
+    for name in warm:  # and caches
+        visit(name)
     files, threads, memory = process.num_fds(), process.num_threads(), process.memory_info().rss
     for number in range(50):
         visit(f"{number}.ipynb")

@@ -20,7 +20,7 @@ import pytest
 
 from runtimed import DaemonClient, paths
 from runtimed.client.launch import ensure_daemon
-from serving import Daemon
+from serving import Daemon, ended, until
 
 BIN = Path(sys.executable).parent
 
@@ -110,7 +110,7 @@ def test_a_daemon_killed_outright_leaves_room_for_the_next(socket_path: Path):
     ensure_daemon(socket_path)
     killed = psutil.Process(pid_of(socket_path))
     killed.send_signal(signal.SIGKILL)
-    killed.wait(10)
+    until(lambda: ended(killed))
     assert socket_path.exists()
 
     assert ensure_daemon(socket_path) is True
@@ -159,7 +159,7 @@ def test_a_socket_that_somebody_else_listens_on_is_not_taken(socket_path: Path):
         other.bind(str(socket_path))
         other.listen()
         with foreground() as daemon:
-            _, err = daemon.communicate(timeout=10)
+            _, err = daemon.communicate(timeout=30)
 
     assert daemon.returncode == 1
     assert str(socket_path) in err

@@ -12,7 +12,7 @@ import pytest
 
 from runtimed import Session
 from runtimed.errors import EnvError, InvalidRequest, NeedsApproval, NoKernel
-from serving import Daemon, runt, until
+from serving import Daemon, ended, runt, until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -163,7 +163,8 @@ def test_a_package_that_hangs_while_it_builds_is_let_go_of_on_a_word(served: Dae
 
     with Session(str(path)) as session, Session(str(path)) as other, ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(session.start_kernel)
-        told = until(lambda: list(tmp_path.glob("**/builder")))[0]
+        told = tmp_path / "hangs" / "builder"
+        until(told.exists)
         builder = psutil.Process(int(until(told.read_text)))
         until(lambda: "hangs" in str(other.kernel_status().get("progress")))
 
@@ -171,7 +172,7 @@ def test_a_package_that_hangs_while_it_builds_is_let_go_of_on_a_word(served: Dae
 
         with pytest.raises(NoKernel, match="shut down while it started"):
             waiting.result(30)
-        until(lambda: not builder.is_running())
+        until(lambda: ended(builder))
         assert other.start_kernel(env_source="prewarmed").env_source == "uv:prewarmed"
 
 

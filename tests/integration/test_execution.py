@@ -105,11 +105,12 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[Any
     """The outputs nbclient records of the same cells, neighbouring pieces of one stream joined."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS.values()])
     folder = tmp_path_factory.mktemp("oracle")
-    os.environ["IPYTHONDIR"] = str(folder)
     client = nbclient.NotebookClient(
         notebook, kernel_name="python3", allow_errors=True, resources={"metadata": {"path": folder}}
     )
-    client.execute()
+    with pytest.MonkeyPatch.context() as only_here:
+        only_here.setenv("IPYTHONDIR", str(folder))
+        client.execute()
     return {name: joined(cell.outputs) for name, cell in zip(CELLS, notebook.cells, strict=True)}
 
 
@@ -236,16 +237,20 @@ print('after')
     assert shared.run("1").success
 
 
-def test_what_a_thread_prints_later_is_in_its_own_cell(own: Session) -> None:
-    code = """
-import threading
-timer = threading.Timer(0.5, print, ['late'])
-timer.start()
+def test_what_a_thread_prints_later_is_in_its_own_cell(own: Session, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    code = f"""
+import os, threading, time
+def late():
+    while not os.path.exists({str(gate)!r}): time.sleep(0.02)
+    print('late')
+threading.Thread(target=late).start()
 print('first')
 """
     first = own.run(code)
 
     assert first.stdout == "first\n"
+    gate.touch()
     until(lambda: "".join(o.text or "" for o in own.get_cell(first.cell_id).outputs) == "first\nlate\n")
 
 
@@ -311,7 +316,7 @@ def test_an_interrupt_ends_the_cell_and_what_its_sender_queued(own: Session, cod
 
     own.interrupt()
 
-    result = own.wait_execution(running, 10)
+    result = own.wait_execution(running)
     assert result.error is not None and result.error.ename == "KeyboardInterrupt"
     assert own.wait_execution(waiting).status == "cancelled"
     assert own.run("x").display_data[0].data == {"text/plain": "1"}
@@ -334,7 +339,7 @@ def test_a_kernel_killed_between_two_cells_is_replaced(own: Session) -> None:
 
     os.kill(pid, signal.SIGKILL)
 
-    until(lambda: not own.kernel_started, 5)
+    until(lambda: not own.kernel_started)
     assert plain(own.run("x").outputs)[0][0] == "NameError"
 
 

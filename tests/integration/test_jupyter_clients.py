@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from runtimed.jupyter import (
     RuntimedKernelManager,
     RuntimedMultiKernelManager,
 )
-from serving import Daemon, until
+from serving import Daemon, kernel_line, until
 
 FLUSH_S = 0.2  # what jupyter_client waits for at the least, each time
 
@@ -46,7 +47,7 @@ def client(shared_daemon: Daemon) -> Iterator[RuntimedKernelClient]:
 
 def owned(daemon: Daemon) -> list[psutil.Process]:
     """The kernels that the daemon runs for us."""
-    return [child for child in daemon.process.children() if "ipykernel_launcher" in child.cmdline()]
+    return [child for child in daemon.process.children() if kernel_line(child)]
 
 
 def outputs(client: KernelClient, code: str, **more: Any) -> str:
@@ -69,7 +70,7 @@ def test_a_kernel_that_prints_without_end_does_not_keep_a_client_waiting(client:
     code = "import threading, time\ndef go():\n  while alive: print('x'); time.sleep(0.01)\nalive = True\n"
     outputs(client, code + "threading.Thread(target=go).start()")
 
-    client.wait_for_ready(timeout=5)
+    client.wait_for_ready(timeout=30)
 
     outputs(client, "alive = False")
 
@@ -107,7 +108,10 @@ def test_a_cell_is_named_where_the_kernel_sees_it(client: RuntimedKernelClient):
     assert said == "cell-7\n"
 
 
-def test_where_no_kernel_is_installed_python_is_the_daemons_own(shared_daemon: Daemon, tmp_path: Path):
+def test_where_no_kernel_is_installed_python_is_the_daemons_own(
+    shared_daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "ipykernel.kernelspec", None)  # where jupyter_client looks after all folders
     nowhere = KernelSpecManager(kernel_dirs=[str(tmp_path)], ensure_native_kernel=False)
     with pytest.raises(NoSuchKernel):
         RuntimedKernelManager(kernel_spec_manager=nowhere, kernel_name="julia").start_kernel()
@@ -118,10 +122,11 @@ def test_where_no_kernel_is_installed_python_is_the_daemons_own(shared_daemon: D
     client.wait_for_ready(timeout=60)
 
     assert outputs(client, "print(6 * 7)") == "42\n"
+    (room,) = [name for name, told in shared_daemon.rooms().items() if told.get("has_kernel")]
 
     client.stop_channels()
     manager.shutdown_kernel()
-    until(lambda: not shared_daemon.rooms())  # it was a notebook of this manager alone
+    until(lambda: not shared_daemon.rooms()[room]["has_kernel"])  # it was a notebook of this manager alone
 
 
 def test_many_kernels_have_one_manager(shared_daemon: Daemon):

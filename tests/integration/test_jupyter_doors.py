@@ -88,6 +88,7 @@ def test_through_the_relay_a_tool_shares_a_notebook(shared_daemon: Daemon):
         assert executed("unseen", "y += 1") == [""]
 
         assert session.kernel_started  # its shutdown was its own
+        until(lambda: len(session.get_cells()) == 3)  # what is run next is the last cell of those that are here
         assert session.run("print(y)").stdout == "2\n"
         assert [cell.source for cell in session.get_cells()] == ["x = 41", "print(x + 1)", "y = 1", "print(y)"]
 
@@ -122,11 +123,12 @@ def test_through_the_relay_a_tool_gets_a_notebook_of_its_own_that_ends_with_it(s
 
 
 def test_a_relay_ends_with_the_kernel_that_it_leads_to(shared_daemon: Daemon, tmp_path: Path):
-    file, _ = write_connection_file(str(tmp_path / "connection.json"), transport="ipc", ip=str(tmp_path / "s"))
+    file, info = write_connection_file(str(tmp_path / "connection.json"), transport="ipc", ip=str(tmp_path / "s"))
     relay = subprocess.Popen([sys.executable, "-m", "runtimed.jupyter.relay", "-f", file, "--notebook", "led to"])
     try:
         with Session("led to") as session:
-            until(lambda: session.kernel_started)
+            session.connect()
+            until(Path(f"{info['ip']}-{info['hb_port']}").exists)  # the last of its sockets: it has joined
             session.shutdown_kernel()
         assert relay.wait(30) == 0
     finally:

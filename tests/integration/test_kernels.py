@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from listening import Listener, here, running
+from listening import DEADLINE_S, Listener, here, running
 from runtimed.errors import InvalidRequest, KernelDied, KernelError
 from runtimed.kernels import kernel as kernel_module
 from runtimed.kernels.orphans import LAUNCH_RECORD
@@ -68,7 +68,8 @@ async def test_a_failing_cell_aborts_nothing_that_waits_behind_it(
     assert "import" in (await completion)["matches"]
 
 
-async def test_questions_do_not_make_the_kernel_busy(listener: Listener) -> None:
+async def test_questions_do_not_make_the_kernel_busy(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_module, "ASK_S", 50.0)  # as above
     await listener.run("text = 'x'")
     before = len(listener.reports)
 
@@ -86,8 +87,8 @@ async def test_a_question_to_a_busy_kernel_gives_up_and_harms_nothing(
     listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kernel_module, "ASK_S", 0.1)
-    running_cell = listener.begin("import time\nwhile True: time.sleep(0.01)")
-    await listener.until(lambda: ExecutionStarted(running_cell, 1) in listener.reports or None)
+    running_cell = listener.begin("print('in', flush=True)\nimport time\nwhile True: time.sleep(0.01)")
+    await listener.said(running_cell, "in")  # an interrupt ahead of its first line costs the kernel's answer
 
     with pytest.raises(KernelError, match="did not answer complete_request"):
         await listener.kernel.complete("a", 1)
@@ -182,10 +183,19 @@ async def test_a_paused_kernel_can_be_shut_down(listener: Listener) -> None:
     assert time.monotonic() - started < 5
 
 
-async def test_what_a_thread_prints_after_the_cell_has_ended_is_kept(listener: Listener) -> None:
-    cell = listener.begin("import threading\nthreading.Timer(0.2, print, ['late']).start()\nprint('early')")
+async def test_what_a_thread_prints_after_the_cell_has_ended_is_kept(listener: Listener, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    cell = listener.begin(
+        "import os, threading, time\n"
+        "def late():\n"
+        f"    while not os.path.exists({str(gate)!r}): time.sleep(0.02)\n"
+        "    print('late')\n"
+        "threading.Thread(target=late).start()\n"
+        "print('early')"
+    )
     await listener.finished(cell)
 
+    gate.touch()
     await listener.said(cell, "late\n")
 
     assert listener.text(cell) == "early\nlate\n"
@@ -237,7 +247,7 @@ async def test_a_kernel_that_prints_what_utf8_forbids_is_heard(listener: Listene
 
 
 def _state(process: psutil.Process, wanted: str) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + DEADLINE_S
     while process.status() != wanted and time.monotonic() < deadline:
         time.sleep(0.005)
     return bool(process.status() == wanted)
