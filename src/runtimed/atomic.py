@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import secrets
+import time
 from typing import TYPE_CHECKING
 
 from runtimed.errors import CacheUnusable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["TEMPORARY", "fsync_folder", "holder_of", "lock_file", "refusals", "write_all", "write_atomic"]
 
 TEMPORARY = ".runtimed-"  # what a name begins with while its file is being written
+NAMED_WITHIN = 5.0  # seconds in which the owner of a lock has signed it, or is gone
 
 _REASONS = {
     errno.ENOSPC: "the disk is full",
@@ -103,15 +105,31 @@ def lock_file(path: Path) -> Iterator[None]:
 
 
 def _claim(fd: int, path: Path) -> None:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as exc:
-        raise CacheUnusable(f"{path} is in use by {_named(holder_of(path))}") from exc
-    except OSError as exc:
-        raise CacheUnusable(f"{path} cannot be locked: {exc.strerror}") from exc
+    ends = time.monotonic() + NAMED_WITHIN
+    while not _is_ours(fd, path):
+        pid = holder_of(path)
+        if (pid is not None and _exists(pid)) or time.monotonic() >= ends:
+            raise CacheUnusable(f"{path} is in use by {_named(pid)}") from BlockingIOError()
+        time.sleep(0.02)  # it has just been taken and not yet been signed, or is about to be free
     with refusals("write the lock", kept="nothing was changed"):
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+
+
+def _is_ours(fd: int, path: Path) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as exc:
+        raise CacheUnusable(f"{path} cannot be locked: {exc.strerror}") from exc
+    return True
+
+
+def _exists(pid: int) -> bool:
+    import psutil  # not needed for most that read and write files
+
+    return psutil.pid_exists(pid)
 
 
 def _named(pid: int | None) -> str:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
 import stat
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -80,6 +84,36 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
 
     with lock_file(path):
         assert holder_of(path) == os.getpid()
+
+
+@contextlib.contextmanager
+def locked_by_nobody_known(path: Path) -> Iterator[int]:
+    """As in the moment between taking it and signing it, or between wiping that out and letting go."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def test_a_lock_that_is_not_signed_yet_is_when_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "daemon.lock"
+
+    with locked_by_nobody_known(path) as fd:
+        threading.Timer(0.1, os.write, [fd, str(os.getpid()).encode()]).start()
+        with pytest.raises(CacheUnusable, match=f"in use by process {os.getpid()}"), lock_file(path):
+            pytest.fail("both own it")
+
+
+def test_a_lock_whose_owner_is_about_to_end_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "daemon.lock"
+
+    with contextlib.ExitStack() as until_later:
+        until_later.enter_context(locked_by_nobody_known(path))
+        threading.Timer(0.1, until_later.close).start()
+        with lock_file(path):
+            assert holder_of(path) == os.getpid()
 
 
 def test_a_lock_in_a_folder_that_cannot_be_made_is_a_typed_error(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def _one_starter(socket_path: Path) -> Iterator[None]:
 
 def _start(socket_path: Path, deadline: float) -> bool:
     logfile = paths.log_path(socket_path)
+    tried_again = False
     while True:
         written = logfile.stat().st_size if logfile.exists() else 0
         said = _spawn_and_listen(socket_path, logfile, deadline)
@@ -73,7 +74,10 @@ def _start(socket_path: Path, deadline: float) -> bool:
         if owner is None or timed_out:
             if probe(socket_path):
                 return False
-            raise _why(said, logfile, written, timed_out=timed_out)
+            if not said or tried_again or timed_out:
+                raise _why(said, logfile, written, timed_out=timed_out)
+            tried_again = True  # ours may have met one that was about to end
+            continue
         if _answers_before_it_ends(owner, socket_path, deadline):
             return False
         if time.monotonic() >= deadline:
@@ -146,12 +150,20 @@ def _owner(socket_path: Path) -> psutil.Process | None:
 
 def _answers_before_it_ends(owner: psutil.Process, socket_path: Path, deadline: float) -> bool:
     pause = 0.02
-    while owner.is_running() and time.monotonic() < deadline:
+    while not _has_ended(owner) and time.monotonic() < deadline:
         if probe(socket_path):
             return True
         time.sleep(pause)
         pause = min(0.5, pause * 2)
     return False
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """A zombie has, however long its parent takes to notice."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _why(said: bytes, logfile: Path, written: int, *, timed_out: bool) -> RuntimedError:

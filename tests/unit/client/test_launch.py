@@ -72,6 +72,25 @@ def test_a_daemon_that_never_gets_ready_is_not_waited_for_for_ever(tmp_path: Pat
             ensure_daemon(tmp_path / "d.sock", timeout=0.5)
 
 
+MEETS_ONE_THAT_ENDS = """
+import os, sys
+if "--ready-fd" in sys.orig_argv:
+    ready = int(sys.orig_argv[sys.orig_argv.index("--ready-fd") + 1])
+    refused = b'{"code": "daemon_error", "message": "one runs already", "hint": null}\\n'
+    os.write(ready, b"ready\\n" if os.path.exists(os.environ["ENDED"]) else refused)
+    open(os.environ["ENDED"], "w").close()
+    os._exit(0)
+"""
+
+
+def test_where_another_daemon_is_about_to_end_one_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "sitecustomize.py").write_text(MEETS_ONE_THAT_ENDS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("ENDED", str(tmp_path / "ended"))
+
+    assert ensure_daemon(tmp_path / "d.sock") is True
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("")
 
