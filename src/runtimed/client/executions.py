@@ -61,7 +61,7 @@ async def wait(seat: Seat, execution_id: str, timeout: float | None) -> Executio
     check_timeout(timeout)
     try:
         async with asyncio.timeout(UNKNOWN_TIMEOUT):
-            await seat.watches.until(lambda: seat.runtime.status(execution_id) is not None)
+            await seat.watches.until(lambda: seat.runtime.executions.status(execution_id) is not None)
     except TimeoutError:
         raise InvalidRequest(f"no such execution: {execution_id}") from None
     return await _timed(seat, Started(execution_id, ""), timeout)
@@ -115,12 +115,14 @@ async def _timed(
 async def _ended(seat: Seat, execution_id: str) -> None:
     """Until it has, and its outputs are here: ours are by then, of nteract's daemon an error may be late."""
     runtime = seat.runtime
-    await seat.watches.until(lambda: runtime.has_ended(execution_id))
-    if seat.foreign_version is None or runtime.status(execution_id) != "error":
+    await seat.watches.until(lambda: runtime.executions.has_ended(execution_id))
+    if seat.foreign_version is None or runtime.executions.status(execution_id) != "error":
         return
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LATE_ERROR):
-            await seat.watches.until(lambda: any(m["output_type"] == "error" for m in runtime.outputs(execution_id)))
+            await seat.watches.until(
+                lambda: any(output["output_type"] == "error" for output in runtime.executions.outputs(execution_id))
+            )
 
 
 async def _queue(seat: Seat, started: Started, write: Write | None = None) -> None:

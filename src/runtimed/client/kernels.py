@@ -148,7 +148,7 @@ def status(runtime: RuntimeDoc) -> str:
 
 
 def _execution(runtime: RuntimeDoc, execution_id: str) -> dict[str, str]:
-    record = runtime.execution(execution_id)
+    record = runtime.executions.get(execution_id)
     return {"execution_id": execution_id, "cell_id": record.cell_id if record else ""}
 
 

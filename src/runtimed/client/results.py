@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from runtimed.docs.runtime import ENDED
+from runtimed.docs.executions import ENDED
 from runtimed.errors import CellNotFound, NotAvailable
 from runtimed.ipynb.load import FILE_KEY
 from runtimed.models import Cell, ExecutionResult, Output
@@ -25,7 +25,7 @@ async def read_cell(seat: Seat, cell_id: str) -> Cell:
     if not seat.notebook.has(cell_id):
         raise CellNotFound(f"Cell not found: {cell_id}", hint="get_cells() lists those there are")
     record = seat.notebook.cell(cell_id)
-    execution = seat.runtime.execution(record.execution_id) if record.execution_id else None
+    execution = seat.runtime.executions.get(record.execution_id) if record.execution_id else None
     return Cell(
         id=cell_id,
         cell_type=record.cell_type,
@@ -38,7 +38,7 @@ async def read_cell(seat: Seat, cell_id: str) -> Cell:
 
 async def read_execution(seat: Seat, execution_id: str, cell_id: str) -> ExecutionResult:
     """What an execution has put out up to now; nothing yet if the replica does not know it."""
-    record = seat.runtime.execution(execution_id)
+    record = seat.runtime.executions.get(execution_id)
     if record is None:
         return ExecutionResult(
             cell_id=cell_id, execution_id=execution_id, status="queued", success=None, execution_count=None, outputs=[]

@@ -210,7 +210,7 @@ class RoomHost:
 
     async def _list_executions(self) -> None:
         try:
-            await asyncio.to_thread(self.folder.list_executions, self.room.documents.runtime.execution_ids())
+            await asyncio.to_thread(self.folder.list_executions, self.room.documents.runtime.executions.ids())
         except StorageError as error:
             log.error("room %s: %s", self.notebook_id, error)
 

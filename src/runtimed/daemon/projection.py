@@ -30,7 +30,7 @@ def inspect(host: RoomHost) -> wire.NotebookState:
     return wire.NotebookState(
         notebook_id=host.notebook_id,
         cells=[_inspected(cell) for cell in cells],
-        outputs_by_cell={cell.id: runtime.outputs(cell.execution_id) for cell in cells if cell.execution_id},
+        outputs_by_cell={cell.id: runtime.executions.outputs(cell.execution_id) for cell in cells if cell.execution_id},
         source="live_room",
         kernel_info=_kernel_info(host),
     )
@@ -97,7 +97,7 @@ def _outlined(cell: CellRecord, runtime: RuntimeDoc) -> dict[str, Any]:
         "source_preview": cell.source[:PREVIEW],
     }
     if cell.execution_id:
-        outline |= {"execution_id": cell.execution_id, "execution_status": runtime.status(cell.execution_id)}
+        outline |= {"execution_id": cell.execution_id, "execution_status": runtime.executions.status(cell.execution_id)}
     if cell.execution_count is not None:
         outline["execution_count"] = cell.execution_count
     return outline

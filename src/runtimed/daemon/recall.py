@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from runtimed.daemon.folder import LISTED, changed_at
-from runtimed.docs.runtime import ENDED
+from runtimed.docs.executions import ENDED
 from runtimed.errors import InvalidRequest, RuntimedError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from runtimed.daemon.host import RoomHost
     from runtimed.daemon.rooms import Rooms
-    from runtimed.docs.runtime import ExecutionRecord
+    from runtimed.docs.executions import ExecutionRecord
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ async def recall(rooms: Rooms, execution_id: str) -> dict[str, Any]:
         InvalidRequest: there is none of this id, or it has not ended yet.
     """
     for host in rooms:
-        if (found := host.room.documents.runtime.execution(execution_id)) is not None:
+        if (found := host.room.documents.runtime.executions.get(execution_id)) is not None:
             return await _told(host, found)
     for notebook_id in await asyncio.to_thread(_candidates, rooms.folder, execution_id):
         if (record := await _look_into(rooms, notebook_id, execution_id)) is not None:
@@ -50,7 +50,7 @@ async def _look_into(rooms: Rooms, notebook_id: str, execution_id: str) -> dict[
         log.warning("room %s could not be looked into: %s", notebook_id, error)
         return None
     try:
-        found = host.room.documents.runtime.execution(execution_id)
+        found = host.room.documents.runtime.executions.get(execution_id)
         return None if found is None else await _told(host, found)
     finally:
         if not was_live and not host.peer_count:

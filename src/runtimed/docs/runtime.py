@@ -1,20 +1,16 @@
-"""RuntimeDoc: kernel, queue, executions and their outputs; the daemon alone writes it, everybody reads it."""
+"""RuntimeDoc: kernel, queue, environment and executions; the daemon alone writes it, everybody reads it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from runtimed.docs import displays
 from runtimed.docs.crdt import ROOT, Document, Ref, Uint
+from runtimed.docs.executions import ExecutionRecords
 from runtimed.docs.genesis import runtime_genesis
 from runtimed.docs.queued import QueueList
+from runtimed.docs.roots import Roots
 from runtimed.docs.values import (
-    as_bool,
-    as_count,
     as_dict,
-    as_int,
     as_name,
     as_str,
     as_strings,
@@ -23,21 +19,17 @@ from runtimed.docs.values import (
     map_at,
     reconcile,
 )
-from runtimed.errors import LocalProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from runtimed.docs.crdt import Obj, Transaction
+    from runtimed.docs.crdt import Transaction
     from runtimed.docs.project import ProjectContext
-    from runtimed.docs.values import Reader
 
 APPROVED: Final = (
     "approved_uv_dependencies", "approved_conda_dependencies", "approved_conda_channels",
     "approved_pixi_dependencies", "approved_pixi_pypi_dependencies", "approved_pixi_channels",
 )  # fmt: skip
-ENDED: Final = frozenset({"done", "error", "cancelled"})  # the statuses no execution leaves
-ASKED_MAX: Final = 4096
 _NO_CHECKPOINT: Final = {
     "exported_heads": [],
     "save_sequence": 0,
@@ -46,28 +38,13 @@ _NO_CHECKPOINT: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutionRecord:
-    """One execution; ``outputs`` are its manifests (PROTOCOL §8.4) in the order they came."""
-
-    execution_id: str
-    cell_id: str
-    status: str
-    success: bool | None
-    execution_count: int | None
-    source: str
-    seq: int
-    submitted_by: str
-    outputs: list[dict[str, Any]]
-
-
 class RuntimeDoc:
-    """Writes take the transaction of ``document.commit``; those for an unknown execution do nothing."""
+    """Writes take the transaction of ``document.commit``."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self._roots: dict[str, Obj] = {}  # the genesis' own objects: frozen, so found once
-        self._asked: dict[str, Obj] = {}  # executions whose status somebody asked for
+        self._roots = Roots()
+        self.executions = ExecutionRecords(document, self._roots)
         self._queue = QueueList(document)
 
     @classmethod
@@ -77,26 +54,14 @@ class RuntimeDoc:
         document.commit(lambda tx: tx.put(ROOT, "runtime_state_doc_id", f"runtime:{notebook_id}"))
         return cls(document)
 
-    def _root(self, reader: Reader, name: str) -> Obj | None:
-        obj = self._roots.get(name)
-        if obj is None and (obj := map_at(reader, ROOT, name)) is not None:
-            self._roots[name] = obj
-        return obj
-
-    def _own(self, tx: Transaction, name: str) -> Obj:
-        obj = self._root(tx, name)
-        if obj is None:
-            raise LocalProtocolError(f"Written to a runtime state whose {name!r} is not here yet")
-        return obj
-
     # ---------------------------------------------------------------- reading
 
     def _root_dict(self, name: str) -> dict[str, Any]:
-        obj = self._root(self.document, name)
+        obj = self._roots.find(self.document, name)
         return {} if obj is None else as_dict(self.document, Ref("map", obj))
 
     def _member(self, name: str, key: str) -> object:
-        obj = self._root(self.document, name)
+        obj = self._roots.find(self.document, name)
         return None if obj is None else self.document.get(obj, key)
 
     def kernel(self) -> dict[str, Any]:
@@ -148,83 +113,6 @@ class RuntimeDoc:
     def path(self) -> str | None:
         return as_name(self.document.get(ROOT, "path"))
 
-    # ---------------------------------------------------------------- reading executions
-
-    def status(self, execution_id: str) -> str | None:
-        """Asked after each change while somebody waits: one look-up, whatever the history."""
-        obj = self._asked.get(execution_id) or self._ask(execution_id)
-        return None if obj is None else as_name(self.document.get(obj, "status"))
-
-    def _ask(self, execution_id: str) -> Obj | None:
-        obj = self._execution(self.document, execution_id)
-        if obj is not None:
-            if len(self._asked) >= ASKED_MAX:
-                self._asked.clear()
-            self._asked[execution_id] = obj
-        return obj
-
-    def has_ended(self, execution_id: str) -> bool:
-        return self.status(execution_id) in ENDED
-
-    def cell_id(self, execution_id: str) -> str:
-        obj = self._asked.get(execution_id) or self._ask(execution_id)
-        return "" if obj is None else as_str(self.document.get(obj, "cell_id"))
-
-    def execution(self, execution_id: str) -> ExecutionRecord | None:
-        document = self.document
-        obj = self._execution(document, execution_id)
-        if obj is None:
-            return None
-        return ExecutionRecord(
-            execution_id=execution_id,
-            cell_id=as_str(document.get(obj, "cell_id")),
-            status=as_str(document.get(obj, "status")),
-            success=as_bool(document.get(obj, "success")),
-            execution_count=as_count(document.get(obj, "execution_count")),
-            source=as_str(document.get(obj, "source")),
-            seq=as_int(document.get(obj, "seq")) or 0,
-            submitted_by=as_str(document.get(obj, "submitted_by_actor_label")),
-            outputs=self.outputs(execution_id),
-        )
-
-    def outputs(self, execution_id: str) -> list[dict[str, Any]]:
-        """The manifests, ordered by seq."""
-        obj = self._outputs(self.document, execution_id)
-        entries = () if obj is None else (self._entry(obj, key) for key in self.document.keys(obj))
-        return [manifest for _, _, manifest in sorted(filter(None, entries), key=itemgetter(0, 1))]
-
-    def _entry(self, outputs: Obj, output_id: str) -> tuple[int, str, dict[str, Any]] | None:
-        document, obj = self.document, map_at(self.document, outputs, output_id)
-        manifest = as_dict(document, document.get(obj, "manifest")) if obj else {}
-        if not (obj and manifest):
-            return None
-        return as_int(document.get(obj, "seq")) or 0, output_id, {"output_id": output_id} | manifest
-
-    def execution_ids(self) -> list[str]:
-        obj = self._root(self.document, "executions")
-        return [] if obj is None else self.document.keys(obj)
-
-    def unfinished(self) -> list[str]:
-        """Executions that are queued or running, in queue order; reads every execution: for a load."""
-        waiting = [execution_id for execution_id in self.execution_ids() if not self.has_ended(execution_id)]
-        return sorted(waiting, key=lambda execution_id: (self._seq(execution_id), execution_id))
-
-    def last_seq(self) -> int:
-        """The highest queue number given so far; reads every execution: for a load."""
-        return max((self._seq(execution_id) for execution_id in self.execution_ids()), default=0)
-
-    def _execution(self, reader: Reader, execution_id: str) -> Obj | None:
-        executions = self._root(reader, "executions")
-        return None if executions is None else map_at(reader, executions, execution_id)
-
-    def _outputs(self, reader: Reader, execution_id: str) -> Obj | None:
-        obj = self._execution(reader, execution_id)
-        return None if obj is None else map_at(reader, obj, "outputs")
-
-    def _seq(self, execution_id: str) -> int:
-        obj = self._execution(self.document, execution_id)
-        return 0 if obj is None else as_int(self.document.get(obj, "seq")) or 0
-
     # ---------------------------------------------------------------- writing kernel and queue
 
     def set_kernel(
@@ -254,7 +142,7 @@ class RuntimeDoc:
         self._set(tx, "kernel", {key: value for key, value in fields.items() if value is not None})
 
     def set_queue(self, tx: Transaction, executing: str | None, queued: Sequence[str]) -> None:
-        obj = self._own(tx, "queue")
+        obj = self._roots.own(tx, "queue")
         tx.put(obj, "executing_execution_id", executing)
         found = tx.get(obj, "queued_execution_ids")
         self._queue.write(tx, found.id if is_list(found) else tx.put_list(obj, "queued_execution_ids"), queued)
@@ -303,97 +191,6 @@ class RuntimeDoc:
             reconcile(tx, obj, key, Uint(value) if isinstance(value, int) else value)
 
     def _set(self, tx: Transaction, name: str, fields: Mapping[str, Any]) -> None:
-        obj = self._own(tx, name)
+        obj = self._roots.own(tx, name)
         for key, value in fields.items():
             reconcile(tx, obj, key, value)  # a value that is there already makes no change
-
-    # ---------------------------------------------------------------- writing executions
-
-    def add_execution(
-        self,
-        tx: Transaction,
-        execution_id: str,
-        cell_id: str,
-        source: str,
-        seq: int,
-        actor_label: str,
-        status: str = "queued",
-    ) -> None:
-        """A new execution with all its fields."""
-        obj = tx.put_map(self._own(tx, "executions"), execution_id)
-        tx.put(obj, "status", status)
-        tx.put(obj, "execution_count", None)
-        tx.put(obj, "success", None)
-        tx.put(obj, "source", source)
-        tx.put(obj, "cell_id", cell_id)
-        tx.put(obj, "seq", Uint(seq))
-        tx.put(obj, "submitted_by_actor_label", actor_label)
-        tx.put_map(obj, "outputs")
-
-    def set_status(self, tx: Transaction, execution_id: str, status: str, success: bool | None = None) -> None:
-        """``success`` stays Null while it runs and when it is cancelled."""
-        obj = self._execution(tx, execution_id)
-        if obj is not None:
-            tx.put(obj, "status", status)
-            tx.put(obj, "success", success)
-
-    def set_execution_count(self, tx: Transaction, execution_id: str, count: int | None) -> None:
-        obj = self._execution(tx, execution_id)
-        if obj is not None:
-            tx.put(obj, "execution_count", count)
-
-    # ---------------------------------------------------------------- writing outputs
-
-    def put_output(
-        self, tx: Transaction, execution_id: str, output_id: str, seq: int, manifest: Mapping[str, Any]
-    ) -> None:
-        """A new output; one with a known id (a stream's growing tail) is edited where it differs."""
-        outputs = self._outputs(tx, execution_id)
-        if outputs is None:
-            return
-        entry = map_at(tx, outputs, output_id)
-        if entry is None:
-            entry = tx.put_map(outputs, output_id)
-            tx.put(entry, "seq", Uint(seq))
-        reconcile(tx, entry, "manifest", dict(manifest))
-
-    def delete_outputs(self, tx: Transaction, execution_id: str) -> None:
-        """All of one execution's, and what pointed at them."""
-        outputs = self._outputs(tx, execution_id)
-        if outputs is None:
-            return
-        for output_id in tx.keys(outputs):
-            self._hide(tx, execution_id, output_id)
-            tx.delete(outputs, output_id)
-
-    def register_display(self, tx: Transaction, display_id: str, execution_id: str, output_id: str) -> None:
-        displays.register(tx, self._own(tx, "display_index"), display_id, execution_id, output_id)
-
-    def update_display(
-        self,
-        tx: Transaction,
-        display_id: str,
-        data: Mapping[str, Any],
-        metadata: Mapping[str, Any],
-        *,
-        is_past: Callable[[str], bool] = lambda _: False,
-    ) -> None:
-        """New data in every output that shows ``display_id``, in whatever execution but those that are past."""
-        index = self._own(tx, "display_index")
-        for execution_id, output_id in displays.targets(tx, index, display_id):
-            if is_past(execution_id):
-                displays.withdraw(tx, index, display_id, execution_id, output_id)
-            elif (manifest := self._manifest(tx, execution_id, output_id)) is not None:
-                reconcile(tx, manifest, "data", dict(data))
-                reconcile(tx, manifest, "metadata", dict(metadata))
-
-    def _manifest(self, tx: Transaction, execution_id: str, output_id: str) -> Obj | None:
-        outputs = self._outputs(tx, execution_id)
-        entry = None if outputs is None else map_at(tx, outputs, output_id)
-        return None if entry is None else map_at(tx, entry, "manifest")
-
-    def _hide(self, tx: Transaction, execution_id: str, output_id: str) -> None:
-        manifest = self._manifest(tx, execution_id, output_id)
-        display_id = None if manifest is None else displays.display_of(tx, manifest)
-        if display_id is not None:
-            displays.withdraw(tx, self._own(tx, "display_index"), display_id, execution_id, output_id)

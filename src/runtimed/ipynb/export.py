@@ -14,8 +14,8 @@ from runtimed.outputs.mime import to_nbformat
 from runtimed.outputs.native import from_key, from_native
 
 if TYPE_CHECKING:
+    from runtimed.docs.executions import ExecutionRecord
     from runtimed.docs.notebook import CellRecord
-    from runtimed.docs.runtime import ExecutionRecord
     from runtimed.outputs.mime import Fetch
 
 # Of the document's metadata, what is about the room and not about the notebook.
@@ -41,8 +41,15 @@ class NotebookReads(Protocol):
 class RuntimeReads(Protocol):
     """The same of a RuntimeDoc."""
 
+    @property
+    def executions(self) -> ExecutionReads: ...
     def kernel(self) -> dict[str, Any]: ...
-    def execution(self, execution_id: str) -> ExecutionRecord | None: ...
+
+
+class ExecutionReads(Protocol):
+    """The same of its executions."""
+
+    def get(self, execution_id: str, /) -> ExecutionRecord | None: ...
 
 
 class WidgetReads(Protocol):
@@ -72,7 +79,7 @@ def export(
 def made_here(notebook: NotebookReads, runtime: RuntimeReads) -> set[str]:
     """Of which cells, by their ids in the file, the outputs were not read from a file."""
     cells = map(notebook.cell, notebook.cell_ids())
-    executions = ((cell, runtime.execution(cell.execution_id)) for cell in cells if cell.execution_id)
+    executions = ((cell, runtime.executions.get(cell.execution_id)) for cell in cells if cell.execution_id)
     return {file_id(cell.id) for cell, found in executions if found is not None and found.submitted_by != IMPORTER}
 
 
@@ -129,7 +136,7 @@ def _cell(cell: CellRecord, runtime: RuntimeReads, fetch: Fetch) -> dict[str, An
 
 
 def _outcome(cell: CellRecord, runtime: RuntimeReads, fetch: Fetch) -> dict[str, Any]:
-    execution = runtime.execution(cell.execution_id) if cell.execution_id else None
+    execution = runtime.executions.get(cell.execution_id) if cell.execution_id else None
     if execution is None:
         return {"outputs": [], "execution_count": cell.execution_count}
     outputs = to_nbformat_outputs(execution.outputs, fetch)

@@ -115,9 +115,9 @@ class ExecutionLoad(LoadStep):
 
     def to_runtime(self, tx: Transaction, runtime: RuntimeDoc) -> None:
         status = "error" if self.failed else "done"
-        runtime.add_execution(tx, self.execution_id, self.cell_id, self.source, 0, IMPORTER, status)
-        runtime.set_status(tx, self.execution_id, status, not self.failed)
-        runtime.set_execution_count(tx, self.execution_id, self.execution_count)
+        runtime.executions.add(tx, self.execution_id, self.cell_id, self.source, 0, IMPORTER, status)
+        runtime.executions.set_status(tx, self.execution_id, status, not self.failed)
+        runtime.executions.set_count(tx, self.execution_id, self.execution_count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class OutputsLoad(LoadStep):
 
     def to_runtime(self, tx: Transaction, runtime: RuntimeDoc) -> None:
         for put in self.outputs:
-            runtime.put_output(tx, self.execution_id, put.output_id, put.seq, put.manifest)
+            runtime.executions.put_output(tx, self.execution_id, put.output_id, put.seq, put.manifest)
 
 
 def plan_import(

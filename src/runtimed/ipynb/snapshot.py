@@ -7,26 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runtimed.docs.comms import CommsDoc
+    from runtimed.docs.executions import ExecutionRecord
     from runtimed.docs.notebook import CellRecord, NotebookDoc
-    from runtimed.docs.runtime import ExecutionRecord, RuntimeDoc
+    from runtimed.docs.runtime import RuntimeDoc
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """Reads like a NotebookDoc, a RuntimeDoc and a CommsDoc, as far as ipynb/export reads them."""
 
+    executions: dict[str, ExecutionRecord]
     _metadata: dict[str, Any]
     _cells: dict[str, CellRecord]
     _kernel: dict[str, Any]
-    _executions: dict[str, ExecutionRecord]
     _widgets: dict[str, dict[str, Any]]
 
     @classmethod
     def take(cls, notebook: NotebookDoc, runtime: RuntimeDoc, comms: CommsDoc) -> Snapshot:
         cells = {cell.id: cell for cell in notebook.cells()}
         ids = [cell.execution_id for cell in cells.values() if cell.execution_id]
-        executions = {found.execution_id: found for found in map(runtime.execution, ids) if found is not None}
-        return cls(notebook.metadata(), cells, runtime.kernel(), executions, comms.models())
+        executions = {found.execution_id: found for found in map(runtime.executions.get, ids) if found is not None}
+        return cls(executions, notebook.metadata(), cells, runtime.kernel(), comms.models())
 
     def metadata(self) -> dict[str, Any]:
         return self._metadata
@@ -42,6 +43,3 @@ class Snapshot:
 
     def models(self) -> dict[str, dict[str, Any]]:
         return self._widgets
-
-    def execution(self, execution_id: str) -> ExecutionRecord | None:
-        return self._executions.get(execution_id)

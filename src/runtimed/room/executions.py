@@ -49,7 +49,7 @@ class Executions:
         return self._queue.full
 
     def knows(self, execution_id: str) -> bool:
-        return execution_id in self._queue or self._documents.runtime.status(execution_id) is not None
+        return execution_id in self._queue or self._documents.runtime.executions.status(execution_id) is not None
 
     def submitter(self, execution_id: str) -> str | None:
         """Who asked for this execution, if it runs."""
@@ -59,10 +59,10 @@ class Executions:
         """A new load of the documents: executions that nobody runs any more are ended."""
         runtime = self._documents.runtime
         ours = {execution.execution_id for execution in (*self._queue, *self._queue.beside())}
-        for execution_id in runtime.unfinished():
+        for execution_id in runtime.executions.unfinished():
             if execution_id in ours:
                 continue
-            if runtime.status(execution_id) == "running":
+            if runtime.executions.status(execution_id) == "running":
                 self._record.died(execution_id, RESTARTED)
             else:
                 self._record.status(execution_id, "cancelled")

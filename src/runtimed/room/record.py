@@ -37,7 +37,7 @@ class Record:
     def __init__(self, documents: Documents, new_id: Callable[[], str]) -> None:
         self._documents = documents
         self._new_id = new_id
-        self._sequence = documents.runtime.last_seq()
+        self._sequence = documents.runtime.executions.last_seq()
 
     def kernel(self, **fields: str) -> None:
         runtime = self._documents.runtime
@@ -114,7 +114,7 @@ class Record:
         sequence, runtime = self._sequence, self._documents.runtime
 
         def write(tx: Transaction) -> None:
-            runtime.add_execution(
+            runtime.executions.add(
                 tx,
                 execution.execution_id,
                 cell_id=execution.cell_id,
@@ -142,7 +142,7 @@ class Record:
     def counted(self, execution_id: str, count: int, cell_id: str | None) -> None:
         """The execution's number; its cell's copy of it is in no hurry."""
         notebook, runtime = self._documents.notebook, self._documents.runtime
-        self._documents.in_runtime(lambda tx: runtime.set_execution_count(tx, execution_id, count))
+        self._documents.in_runtime(lambda tx: runtime.executions.set_count(tx, execution_id, count))
         if cell_id is None:
             return
 
@@ -155,7 +155,7 @@ class Record:
 
     def status(self, execution_id: str, status: str, success: bool | None = None) -> None:
         runtime = self._documents.runtime
-        self._documents.in_runtime(lambda tx: runtime.set_status(tx, execution_id, status, success=success))
+        self._documents.in_runtime(lambda tx: runtime.executions.set_status(tx, execution_id, status, success=success))
 
     def died(self, execution_id: str, reason: str, said: str = "") -> None:
         """The execution ended with its kernel, and says why where its outputs are, with its process's last words."""
@@ -177,22 +177,22 @@ class Record:
         def write(tx: Transaction) -> None:
             match op:
                 case PutOutput(output_id, seq, manifest, display_id):
-                    runtime.put_output(tx, execution_id, output_id, seq, manifest)
+                    runtime.executions.put_output(tx, execution_id, output_id, seq, manifest)
                     if display_id is not None:
-                        runtime.register_display(tx, display_id, execution_id, output_id)
+                        runtime.executions.register_display(tx, display_id, execution_id, output_id)
                 case ClearOutputs():
-                    runtime.delete_outputs(tx, execution_id)
+                    runtime.executions.delete_outputs(tx, execution_id)
                 case UpdateDisplay(display_id, data, metadata):
                     past = partial(self._is_past, by=execution_id)
-                    runtime.update_display(tx, display_id, data, metadata, is_past=past)
+                    runtime.executions.update_display(tx, display_id, data, metadata, is_past=past)
 
         self._documents.in_runtime(write, size=_size(op))
 
     def _is_past(self, execution_id: str, *, by: str) -> bool:
         """Its cell shows another one by now: were its displays updated too, a cell run often would cost ever more."""
-        if execution_id == by or not self._documents.runtime.has_ended(execution_id):
+        if execution_id == by or not self._documents.runtime.executions.has_ended(execution_id):
             return False
-        notebook, cell_id = self._documents.notebook, self._documents.runtime.cell_id(execution_id)
+        notebook, cell_id = self._documents.notebook, self._documents.runtime.executions.cell_id(execution_id)
         return notebook.has(cell_id) and notebook.execution_id(cell_id) != execution_id
 
 

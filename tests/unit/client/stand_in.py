@@ -52,8 +52,8 @@ class Room:
         """As a restarted daemon has it: from the changes it logged, under new actors, without a kernel."""
         self.notebook = NotebookDoc(_reloaded(self.notebook.document))
         self.runtime = RuntimeDoc(_reloaded(self.runtime.document))
-        for execution_id in self.runtime.unfinished():
-            self.tell(lambda tx, e=execution_id: self.runtime.set_status(tx, e, "cancelled"))
+        for execution_id in self.runtime.executions.unfinished():
+            self.tell(lambda tx, e=execution_id: self.runtime.executions.set_status(tx, e, "cancelled"))
         self.set_kernel(lifecycle="Shutdown", activity="")
 
     def tell(self, write: Any) -> None:
@@ -92,7 +92,7 @@ class Room:
             return responses.Error(error=f"Cell not found in document: {cell_id}", code="cell_not_found")
         source = self.notebook.source(cell_id)
         self.notebook.document.commit(lambda tx: self.notebook.set_execution(tx, cell_id, execution_id, 1))
-        self.tell(lambda tx: self.runtime.add_execution(tx, execution_id, cell_id, source, 1, by, "running"))
+        self.tell(lambda tx: self.runtime.executions.add(tx, execution_id, cell_id, source, 1, by, "running"))
         if source == HANG:
             self.put(execution_id, {"output_type": "stream", "name": "stdout", "text": {"inline": "so far\n"}})
             self.hanging.append(execution_id)
@@ -100,19 +100,21 @@ class Room:
         status, manifests = ANSWERS.get(source, ("done", []))
         for manifest in manifests:
             self.put(execution_id, manifest)
-        self.tell(lambda tx: self.runtime.set_execution_count(tx, execution_id, 1))
-        self.tell(lambda tx: self.runtime.set_status(tx, execution_id, status, success=status == "done"))
+        self.tell(lambda tx: self.runtime.executions.set_count(tx, execution_id, 1))
+        self.tell(lambda tx: self.runtime.executions.set_status(tx, execution_id, status, success=status == "done"))
         return responses.CellQueued(cell_id, execution_id)
 
     def put(self, execution_id: str, manifest: dict[str, Any]) -> None:
         output_id = str(uuid.uuid4())
-        count = len(self.runtime.outputs(execution_id))
+        count = len(self.runtime.executions.outputs(execution_id))
         full = {**manifest, "output_id": output_id}
-        self.tell(lambda tx: self.runtime.put_output(tx, execution_id, output_id, count, full))
+        self.tell(lambda tx: self.runtime.executions.put_output(tx, execution_id, output_id, count, full))
 
     def finish_hanging(self, status: str = "done") -> None:
         for execution_id in self.hanging:
-            self.tell(lambda tx, e=execution_id: self.runtime.set_status(tx, e, status, success=status == "done"))
+            self.tell(
+                lambda tx, e=execution_id: self.runtime.executions.set_status(tx, e, status, success=status == "done")
+            )
         self.hanging.clear()
         self.flush()
 

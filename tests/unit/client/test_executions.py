@@ -173,7 +173,7 @@ async def test_an_error_that_nteracts_daemon_tells_after_the_end_is_waited_for(
     execution_id = await until_hanging(daemon)
 
     daemon.room.finish_hanging("error")
-    await until(lambda: session._membership.current.runtime.has_ended(execution_id))
+    await until(lambda: session._membership.current.runtime.executions.has_ended(execution_id))
     daemon.room.put(execution_id, error_manifest("o", "KeyboardInterrupt", "", []))
     daemon.room.flush()
 

@@ -29,7 +29,7 @@ class Rooms:
 
     async def join(self, notebook_id: str) -> Any:
         runtime = RuntimeDoc.create("daemon", notebook_id)
-        runtime.document.commit(lambda tx: runtime.add_execution(tx, "e", "c", "1", 0, "somebody", "running"))
+        runtime.document.commit(lambda tx: runtime.executions.add(tx, "e", "c", "1", 0, "somebody", "running"))
 
         async def close() -> None:
             self.closed.append(notebook_id)

@@ -67,7 +67,7 @@ def test_a_replayed_story_gives_the_same_documents() -> None:
         replayed.handle(event)
 
     assert content(replayed) == content(room)
-    assert replayed.documents.runtime.outputs(answer.execution_id)[0]["text"] == {"inline": "hello\n"}
+    assert replayed.documents.runtime.executions.outputs(answer.execution_id)[0]["text"] == {"inline": "hello\n"}
 
 
 def test_what_is_too_heavy_to_keep_is_still_told() -> None:

@@ -192,7 +192,7 @@ def test_the_id_of_a_display_stays_in_the_room() -> None:
     shown = {"output_type": "display_data", "data": {}, "metadata": {}, "transient": {"display_id": "d"}}
     execution_id = desk.notebook.cell("a").execution_id
     assert execution_id is not None
-    desk.runtime.document.commit(lambda tx: desk.runtime.put_output(tx, execution_id, "o", 2, shown))
+    desk.runtime.document.commit(lambda tx: desk.runtime.executions.put_output(tx, execution_id, "o", 2, shown))
 
     exported = desk.export()
 

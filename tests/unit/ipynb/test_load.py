@@ -10,7 +10,7 @@ def test_outputs_belong_to_an_execution_that_has_ended() -> None:
     error = {"output_type": "error", "ename": "E", "evalue": "", "traceback": []}
     desk = Desk().open(book(code("a", "1", printed("x"), count=3), code("b", "2", error), code("c", "3", count=4)))
 
-    records = [desk.runtime.execution(desk.notebook.execution_id(cell_id) or "") for cell_id in "abc"]
+    records = [desk.runtime.executions.get(desk.notebook.execution_id(cell_id) or "") for cell_id in "abc"]
 
     assert [(r.status, r.success, r.execution_count, r.source) if r else None for r in records] == [
         ("done", True, 3, "1"),

@@ -94,7 +94,7 @@ def test_what_was_run_here_since_keeps_its_outputs_and_says_so() -> None:
     shared = Shared(book(code("a", "1", printed("old"), count=1)))
     shared.cell("a")["outputs"] = [printed("from outside")]
     desk = shared.desk
-    desk.runtime.document.commit(lambda tx: desk.runtime.add_execution(tx, "run", "a", "1", 1, "me", "done"))
+    desk.runtime.document.commit(lambda tx: desk.runtime.executions.add(tx, "run", "a", "1", 1, "me", "done"))
     shared.in_room(desk.notebook.set_execution, "a", "run", 2)
 
     merged = shared.merge()

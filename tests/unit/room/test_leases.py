@@ -89,7 +89,7 @@ def test_an_execution_is_sent_before_it_is_recorded_and_shows_as_a_cell_for_ever
         "session": "session",
         "msg_id": f"msg-{execution_id}",
     }
-    assert peer.runtime.status(execution_id) == "running"
+    assert peer.runtime.executions.status(execution_id) == "running"
 
 
 def test_what_a_free_kernel_was_given_at_once_is_not_given_to_it_again(network: Network):
@@ -136,7 +136,7 @@ def test_what_is_silent_or_not_stored_is_run_and_in_no_document(network: Network
 
     assert do.ExecuteOnKernel(execution_id, "", "x = 1") in network.asked
     assert sources(network) == []
-    assert network.room.documents.runtime.execution(execution_id) is None
+    assert network.room.documents.runtime.executions.get(execution_id) is None
     assert network.room.documents.runtime.queue() == (None, [])
     finish(network, execution_id)
     assert network.room.kernel.status == "idle"
@@ -147,7 +147,7 @@ def test_a_log_is_an_execution_without_a_cell(network: Network):
     network.settle()
 
     assert sources(network) == []
-    record = network.room.documents.runtime.execution(execution_id)
+    record = network.room.documents.runtime.executions.get(execution_id)
     assert record is not None
     assert (record.source, record.cell_id) == ("x = 1", "")
 
@@ -189,13 +189,13 @@ def test_what_runs_on_a_subshell_shows_like_the_others_and_holds_up_none(network
 
     assert network.take(do.ExecuteOnKernel) == []  # the kernel has it already
     assert sources(network) == ["long", "next", "beside = 1"]
-    assert runtime.status(beside) == "running"
+    assert runtime.executions.status(beside) == "running"
     assert runtime.queue() == (runs, [waits])
 
     network.happen(events.Reported((events.ExecutionStarted(beside, 7),)))
     finish(network, beside, "error", 7)
     network.settle()
-    assert runtime.status(beside) == "error"
+    assert runtime.executions.status(beside) == "error"
     assert runtime.queue() == (runs, [waits])
     cell_id = network.room.documents.notebook.cell_ids()[-1]
     assert network.room.documents.notebook.cell(cell_id).execution_count == 7
@@ -208,12 +208,12 @@ def test_a_death_and_an_anew_loaded_room_know_what_runs_on_a_subshell(network: N
     runtime = network.room.documents.runtime
     network.room.executions.wake()
     network.settle()
-    assert runtime.status(beside) == "running"
+    assert runtime.executions.status(beside) == "running"
     assert network.room.kernel.status == "busy"
 
     network.happen(events.KernelLost("exit code 3"))
     network.settle()
-    assert runtime.status(beside) == "error"
+    assert runtime.executions.status(beside) == "error"
 
 
 def test_an_error_takes_what_its_own_client_has_queued(network: Network):
@@ -224,8 +224,8 @@ def test_an_error_takes_what_its_own_client_has_queued(network: Network):
 
     assert do.RefuseLeased(behind) in network.asked
     assert do.RefuseLeased(beside) not in network.asked
-    assert network.room.documents.runtime.status(behind) == "cancelled"
-    assert network.room.documents.runtime.status(beside) == "running"
+    assert network.room.documents.runtime.executions.status(behind) == "cancelled"
+    assert network.room.documents.runtime.executions.status(beside) == "running"
 
 
 def test_an_interrupt_spares_the_cell_of_somebody_else(network: Network):
@@ -258,8 +258,8 @@ def test_a_death_closes_what_was_open(network: Network):
     network.settle()
 
     runtime = network.room.documents.runtime
-    assert (runtime.status(runs), runtime.status(waits)) == ("error", "cancelled")
-    assert runtime.outputs(runs)[0]["ename"] == "KernelDied"
+    assert (runtime.executions.status(runs), runtime.executions.status(waits)) == ("error", "cancelled")
+    assert runtime.executions.outputs(runs)[0]["ename"] == "KernelDied"
 
 
 def test_a_restart_ends_the_kernel_and_starts_another_of_its_kind(network: Network):
@@ -303,7 +303,7 @@ def test_a_kernel_that_is_watched_shows_what_it_runs_and_takes_nothing_else():
     finish(network, execution_id, "error")
     network.happen(events.KernelUnwatched("lease", "it ended"))
     network.settle()
-    assert peer.runtime.status(execution_id) == "error"
+    assert peer.runtime.executions.status(execution_id) == "error"
     assert peer.runtime.kernel()["lifecycle"] == "Shutdown"
 
 

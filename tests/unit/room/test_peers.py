@@ -115,7 +115,7 @@ def test_an_execution_id_given_twice_is_refused_and_queues_nothing(network: Netw
     answer = ann.responses[request_id]
     assert isinstance(answer, wire.ExecutionIdRejected)
     assert answer.reason == "duplicate_in_request"
-    assert ann.runtime.execution_ids() == []
+    assert ann.runtime.executions.ids() == []
 
 
 @pytest.mark.parametrize("size", [5 << 20, 4 << 20])

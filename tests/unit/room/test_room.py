@@ -161,7 +161,7 @@ class TestRunning:
         )
         network.settle()
 
-        record = network.peers["ann"].runtime.execution(execution)
+        record = network.peers["ann"].runtime.executions.get(execution)
         assert record is not None
         assert (record.status, record.success, record.execution_count) == ("done", True, 7)
         assert record.outputs[0]["text"] == {"inline": "1\n"}
@@ -181,7 +181,9 @@ class TestRunning:
         network.happen(events.Reported((events.OutputsChanged(again, (update("new"), display("new", "again's"))),)))
         network.settle()
 
-        shown = {id: ann.runtime.outputs(id)[0]["data"]["text/plain"]["inline"] for id in (first, other, again)}
+        shown = {
+            id: ann.runtime.executions.outputs(id)[0]["data"]["text/plain"]["inline"] for id in (first, other, again)
+        }
         assert shown == {first: "old", other: "new", again: "new"}
 
     def test_one_runs_and_the_next_follows_when_it_is_done(self, network: Network) -> None:
@@ -204,7 +206,7 @@ class TestRunning:
         network.settle()
 
         runtime = network.peers["ann"].runtime
-        assert [runtime.status(e) for e in (first, second, other)] == ["error", "cancelled", "running"]
+        assert [runtime.executions.status(e) for e in (first, second, other)] == ["error", "cancelled", "running"]
 
     def test_an_unknown_cell_is_an_error_that_names_it(self, network: Network) -> None:
         ann = network.peers["ann"]
@@ -288,7 +290,7 @@ class TestInterrupting:
         network.happen(events.Reported((events.ExecutionFinished(first, "error", 1),)))
         network.settle()
 
-        assert [ann.runtime.status(e) for e in (first, before, after)] == ["error", "cancelled", "running"]
+        assert [ann.runtime.executions.status(e) for e in (first, before, after)] == ["error", "cancelled", "running"]
 
     def test_an_interrupt_that_came_too_late_does_not_hit_the_next_cell(self, network: Network) -> None:
         first, second = running(network, "", "2")
@@ -334,14 +336,14 @@ class TestKernel:
         network.settle()
 
         runtime = network.peers["ann"].runtime
-        record = runtime.execution(first)
+        record = runtime.executions.get(first)
         assert record is not None
         assert record.status == "error"
         assert "no more memory" in str(record.outputs[-1]["traceback"])
         assert "no more memory" in runtime.kernel()["error_details"]
         assert record.outputs[-1]["ename"] == "KernelDied"
         assert "SIGKILL" in record.outputs[-1]["evalue"]
-        assert runtime.status(second) == "cancelled"
+        assert runtime.executions.status(second) == "cancelled"
         assert runtime.lifecycle == "Error"
         assert runtime.queue() == (None, [])
 
@@ -352,7 +354,7 @@ class TestKernel:
         network.settle()
 
         runtime = network.peers["ann"].runtime
-        assert (runtime.status(first), runtime.status(second)) == ("error", "cancelled")
+        assert (runtime.executions.status(first), runtime.executions.status(second)) == ("error", "cancelled")
         [launch] = network.take(do.LaunchKernel)
         assert isinstance(launch, do.LaunchKernel)
         assert (launch.kernel_type, launch.env_source) == ("python", "uv:prewarmed")
@@ -384,7 +386,7 @@ class TestKernel:
         network.settle()
 
         assert ann.responses[request] == wire.KernelShuttingDown()
-        assert ann.runtime.status(execution) == "cancelled"
+        assert ann.runtime.executions.status(execution) == "cancelled"
         assert ann.runtime.lifecycle == "Shutdown"
 
     def test_after_a_dead_daemon_the_documents_say_what_was_lost(self, network: Network) -> None:
@@ -395,7 +397,7 @@ class TestKernel:
         late.wake()
 
         runtime = late.documents.runtime
-        assert [runtime.status(e) for e in (first, second)] == ["error", "cancelled"]
+        assert [runtime.executions.status(e) for e in (first, second)] == ["error", "cancelled"]
         assert runtime.lifecycle == "Shutdown"
         assert runtime.kernel()["error_reason"] == "daemon_restarted"
 
@@ -406,8 +408,8 @@ class TestKernel:
         again.wake()
 
         assert again.kernel.state == "running"
-        assert again.documents.runtime.status(execution) == "running"
-        assert again.documents.runtime.execution(execution).outputs == []  # type: ignore[union-attr]
+        assert again.documents.runtime.executions.status(execution) == "running"
+        assert again.documents.runtime.executions.get(execution).outputs == []  # type: ignore[union-attr]
         assert new_documents("2").runtime.lifecycle == "NotStarted"
 
     def test_where_the_log_has_a_gap_what_runs_says_so(self, network: Network) -> None:
@@ -417,7 +419,7 @@ class TestKernel:
         again = again.reborn(again.documents, gap=True)  # the disk refused that, too
         again.wake()
 
-        told = [again.documents.runtime.execution(execution) for execution in (first, second)]
+        told = [again.documents.runtime.executions.get(execution) for execution in (first, second)]
         (note,) = told[0].outputs  # type: ignore[union-attr]
         assert (note["name"], "may be missing here" in note["text"]["inline"]) == ("stderr", True)
         assert told[1].outputs == []  # type: ignore[union-attr]
