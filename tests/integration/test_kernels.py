@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import time
 from pathlib import Path
@@ -144,6 +145,35 @@ async def test_a_path_too_long_for_a_socket_is_no_hindrance(tmp_path: Path) -> N
         await made.kernel.shutdown()
 
     assert list(far.iterdir()) == []
+
+
+HEARD_LATE = """
+import time
+from ipykernel.iostream import IOPubThread
+from ipykernel.ipkernel import IPythonKernel
+from ipykernel.kernelapp import launch_new_instance
+
+publish, answer, asked = IPythonKernel._publish_status, IPythonKernel.kernel_info_request, []
+
+async def answer_slowly(self, *args):
+    asked.append(args)
+    if len(asked) == 2:
+        time.sleep(1.2)
+    await answer(self, *args)
+
+IPythonKernel._publish_status = lambda self, *args, **more: len(asked) > 1 and publish(self, *args, **more)
+IPythonKernel.kernel_info_request = answer_slowly
+IOPubThread._send_welcome_message = lambda *args: None
+launch_new_instance()
+"""  # nothing on iopub before it is asked again, and then it stands still
+
+
+async def test_a_kernel_that_stands_still_before_it_is_heard_has_the_time_of_its_start(tmp_path: Path) -> None:
+    spec = here(tmp_path)
+    argv = (spec.argv[0], "-c", HEARD_LATE, "-f", "{connection_file}")
+
+    async with running(tmp_path / "run", dataclasses.replace(spec, argv=argv)) as made:
+        assert await made.run("1 + 1") == ("ok", "2")
 
 
 async def test_printed_lines_arrive_all_of_them(listener: Listener) -> None:

@@ -20,7 +20,7 @@ __all__ = ["Latecomers"]
 
 SAID_ALL = "runtimed_said_all"  # a message type of nobody else's
 QUESTION = f"Deno.jupyter.broadcast({SAID_ALL!r}, {{}})"
-SILENCE_S = 1.0  # then the question is not heard: the kernel is busy with another's, or deaf
+SILENCE_S = 3.0  # then the question is not heard: the kernel is deaf, or busy with another's
 
 
 class _Execution:

@@ -55,7 +55,7 @@ class Life:
         try:
             async with asyncio.timeout(timeout):
                 info = await self.ask("shell", "kernel_info_request", {}, timeout)
-                await self._hear()
+                await self._hear(timeout)
                 self._keep_all(info)
                 return info
         except (KernelError, TimeoutError) as exc:
@@ -115,7 +115,7 @@ class Life:
             self.process.signal(signal.SIGTERM)
             await self.process.ended_within(TERMINATED_S)
 
-    async def _hear(self) -> None:
+    async def _hear(self, timeout: float) -> None:
         """A subscription takes effect some time after connect, and what came before is lost: nudge until heard."""
         patience, longest = NUDGE_S
         while not self._heard.is_set():
@@ -123,7 +123,7 @@ class Life:
                 async with asyncio.timeout(patience):
                     await self._heard.wait()
             except TimeoutError:
-                await self.ask("shell", "kernel_info_request", {}, longest)
+                await self.ask("shell", "kernel_info_request", {}, timeout)
                 patience = min(2 * patience, longest)
 
     def _keep_all(self, info: Mapping[str, Any]) -> None:
