@@ -14,7 +14,7 @@ import pytest
 
 from runtimed import DaemonClient, Session
 from runtimed.errors import DaemonError, NotebookNotFound
-from serving import BIN, Daemon, runt, until
+from serving import BIN, Daemon, ended, runt, until
 
 pytestmark = pytest.mark.timeout(180)  # the first kernel may have to build its environment
 
@@ -72,10 +72,10 @@ def test_two_sockets_are_two_daemons(daemon: Daemon, monkeypatch: pytest.MonkeyP
         monkeypatch.setenv("RUNTIMED_SOCKET_PATH", str(other))
         with Session("x") as elsewhere:
             assert elsewhere.get_cells() == []
-            pid = DaemonClient().info()["pid"]
-            assert pid != daemon.process.pid
+            second = psutil.Process(int(DaemonClient().info()["pid"]))
+            assert second.pid != daemon.process.pid
         DaemonClient().shutdown()
-        psutil.Process(pid).wait(30)
+        until(lambda: ended(second))
 
 
 # ------------------------------------------------------------------ rooms
