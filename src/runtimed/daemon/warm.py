@@ -55,7 +55,7 @@ class Warm:
         self._on = any(line.size for line in self._lines.values())
         self._due = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.reserve.on_change(self._due.set)
+        self.reserve.on_change(self._reserve_changed)
 
     def on_change(self, callback: Callable[[], object]) -> None:
         self._on_change = callback
@@ -130,6 +130,11 @@ class Warm:
         self._let_go()
 
     # ------------------------------------------------------------------ how
+
+    def _reserve_changed(self) -> None:
+        """Told at once: while ``run`` rests a kernel may be taken and replaced."""
+        self._on_change()
+        self._due.set()
 
     def _all(self) -> list[Line]:
         return [*self._lines.values(), *self._visited.values()]
