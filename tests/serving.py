@@ -88,9 +88,10 @@ class Daemon:
     def rooms(self) -> dict[str, dict[str, object]]:
         return {str(room["notebook_id"]): room for room in self.client.list_rooms()}
 
-    def kernels(self) -> list[psutil.Process]:
-        """The kernels of this place, whichever daemon started them."""
-        return [process for process in psutil.process_iter() if str(self.folder) in kernel_line(process)]
+    def kernels(self, room: str = "") -> list[psutil.Process]:
+        """The kernels of this place, or of one room there, whichever daemon started them."""
+        lines = [(process, kernel_line(process)) for process in psutil.process_iter()]
+        return [process for process, line in lines if str(self.folder) in line and room in line]
 
     def _end(self, how: Callable[[psutil.Process], None], process: psutil.Process) -> None:
         how(process)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
+from elsewhere import kernelspec
 from runtimed import Session
 from runtimed.errors import ConnectionLost, RuntimedError
 from serving import Daemon, sources, until
@@ -106,14 +108,17 @@ def test_cells_that_ran_and_waited_when_the_daemon_was_killed_say_so(daemon: Dae
     session.close()
 
 
-def test_no_kernel_is_left_of_a_daemon_killed_while_it_started_one(daemon: Daemon) -> None:
-    with Session("first") as session:  # its environment is built
-        session.start_kernel()
-    daemon.stop()
+def test_no_kernel_is_left_of_a_daemon_killed_while_it_started_one(
+    daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It never answers, so that its start has not ended when the daemon is killed.
+    argv = (sys.executable, "-c", "import time; time.sleep(600)", "ipykernel_launcher", "{connection_file}")
+    kernelspec(tmp_path, "never", *argv)
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     daemon.start()
     session = Session("second")
     with ThreadPoolExecutor(1) as threads:
-        starting = threads.submit(session.start_kernel)
+        starting = threads.submit(session.start_kernel, "python", "kernelspec:never")
         until(daemon.kernels)
         daemon.kill()
         with pytest.raises(ConnectionLost):
@@ -210,9 +215,13 @@ def test_a_file_that_was_written_before_its_note_is_known_for_ours(daemon: Daemo
     session.close()
 
 
-def test_what_was_not_saved_when_the_daemon_was_killed_is_saved_by_the_next(daemon: Daemon, tmp_path: Path) -> None:
+def test_what_was_not_saved_when_the_daemon_was_killed_is_saved_by_the_next(
+    daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "x.ipynb"
-    daemon.start()
+    with monkeypatch.context() as never_by_itself:
+        never_by_itself.setenv("RUNTIMED_AUTOSAVE_SECS", "600")
+        daemon.start()
     session = Session(str(path))
     session.create_cell("unsaved")
     daemon.kill()

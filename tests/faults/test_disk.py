@@ -164,8 +164,11 @@ def _runs(session: Session) -> bool:
 
 
 @limits_of_others
-def test_a_file_that_cannot_be_written_stays_as_it_was_until_it_can(daemon: Daemon, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_stays_as_it_was_until_it_can(
+    daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "x.ipynb"
+    monkeypatch.setenv("RUNTIMED_AUTOSAVE_SECS", "600")  # nothing is saved by itself before the disk is full
     daemon.start()
     with Session(str(path)) as session:
         session.create_cell("before")

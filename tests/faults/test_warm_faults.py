@@ -10,15 +10,11 @@ import pytest
 
 from integration.test_warm_kernels import PARENT, first_kernel, ready, warm, warmed, zygotes
 from runtimed import Session
-from serving import Daemon, shared_daemon, until
+from serving import Daemon, ended, shared_daemon, until
 
 __all__ = ["shared_daemon", "warm", "warmed"]
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux alone")
-
-
-def ended(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def kernel_of(session: Session) -> psutil.Process:

@@ -110,7 +110,7 @@ def test_interrupt_restart_and_shutdown_do_what_they_say(daemon: Daemon, manager
     km = manager()
     with running(km) as client:
         asleep = client.execute("import time; print('asleep'); time.sleep(60)")
-        until(lambda: "asleep" in str(client.get_iopub_msg(timeout=30)["content"]))
+        until(lambda: client.get_iopub_msg(timeout=30)["content"].get("text") == "asleep\n")  # no mere execute_input
         km.interrupt_kernel()
         assert client._recv_reply(asleep, timeout=30)["content"]["ename"] == "KeyboardInterrupt"
 
@@ -129,7 +129,7 @@ def test_a_kernel_that_dies_in_execute_interactive_is_dead_and_keeps_nobody_wait
         with pytest.raises(TimeoutError):  # jupyter_client's own words for a reply that never comes
             # The pause is for the kernel's own threads: what they have not sent when it ends nobody can know of.
             client.execute_interactive("import os, time; time.sleep(0.5); os._exit(3)", timeout=2)
-        assert not km.is_alive()
+        until(lambda: not km.is_alive())
         with Session(own_notebook(daemon), socket_path=daemon.socket) as session:
             until(lambda: [output.ename for cell in session.get_cells() for output in cell.outputs] == ["KernelDied"])
         km.restart_kernel(now=True)
@@ -299,4 +299,5 @@ def test_record_off_makes_no_notebook(daemon: Daemon, manager: Managers):
         off.execute("off = 1", reply=True, timeout=30)
         on.execute("on = 1", reply=True, timeout=30)
         with Session(own_notebook(daemon), socket_path=daemon.socket) as session:
+            until(session.get_cells)
             assert [cell.source for cell in session.get_cells()] == ["on = 1"]

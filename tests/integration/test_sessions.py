@@ -18,6 +18,7 @@ from runtimed.client.admin import DaemonClient
 from runtimed.client.aio import AsyncSession
 from runtimed.client.sync import Session
 from runtimed.errors import CellNotFound, ConnectionLost, ExecutionTimeout, InvalidRequest, RuntimedError
+from serving import sources, until
 
 pytestmark = pytest.mark.timeout(180)  # the first kernel may have to build its environment
 
@@ -166,8 +167,11 @@ def test_a_kernel_killed_during_a_cell_ends_it_with_the_reason(daemon: DaemonCli
 def test_a_timeout_leaves_the_cell_running_and_interrupt_ends_it(daemon: DaemonClient) -> None:
     with Session("slow") as session:
         session.start_kernel()
+        with pytest.raises(ExecutionTimeout) as early:
+            session.run("import time; print('so far', flush=True); time.sleep(100)", timeout_secs=0.5)
+        until(lambda: session.get_cells()[0].outputs)
         with pytest.raises(ExecutionTimeout) as caught:
-            session.run("import time; print('so far', flush=True); time.sleep(100)", timeout_secs=1.5)
+            session.wait_execution(early.value.execution_id, timeout_secs=0.1)
         assert caught.value.result.status == "running"
         assert caught.value.result.stdout == "so far\n"
 
@@ -204,7 +208,7 @@ def test_long_sources_arrive_whole(daemon: DaemonClient) -> None:
     with Session("long") as session, Session("long") as other:
         cell_id = session.create_cell(source)
         session.set_source(cell_id, source.replace("line", "Zeile"))
-        assert other.get_cell(cell_id).source == source.replace("line", "Zeile")
+        until(lambda: sources(other) == [source.replace("line", "Zeile")])
 
 
 def test_many_sessions_at_once_find_one_daemon_and_one_room(daemon: DaemonClient) -> None:

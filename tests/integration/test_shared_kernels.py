@@ -124,9 +124,8 @@ def test_what_a_client_runs_shows_as_a_cell_with_outputs_origin_and_count(room: 
         reply = tool.run("print('hello'); 6 * 7")
         cell = shown(room, "print('hello'); 6 * 7")
         until(lambda: room.get_cell(cell.id).execution_count == reply["execution_count"])
-        outputs = room.get_cell(cell.id).outputs
+        until(lambda: [output.output_type for output in room.get_cell(cell.id).outputs] == ["stream", "execute_result"])
 
-    assert [output.output_type for output in outputs] == ["stream", "execute_result"]
     assert cell.metadata["runtimed"]["origin"]
     assert cell.metadata["runtimed"]["msg_id"]
 
@@ -242,12 +241,16 @@ def test_clients_share_the_variables_and_the_queue_and_hear_each_other(room: Ses
         assert room.run("print(order)").stdout == "['slow', 'quick']\n"
 
 
-def test_a_failing_cell_aborts_what_its_own_client_queued_and_no_other(room: Session):
+def test_a_failing_cell_aborts_what_its_own_client_queued_and_no_other(room: Session, tmp_path: Path):
+    all_queued = tmp_path / "all queued"
+    holds = f"import os, time\nwhile not os.path.exists({str(all_queued)!r}): time.sleep(.02)"
     with tools("shared", 2) as [one, other]:
-        held = other.kc.execute("import time; time.sleep(1); held = 1")
-        cell_of(room, "import time; time.sleep(1); held = 1")
+        held = other.kc.execute(holds)
+        cell_of(room, holds)
         fails, behind = one.kc.execute("1/0"), one.kc.execute("behind = 1")
         beside = other.kc.execute("beside = 1")
+        cell_of(room, "behind = 1")
+        all_queued.touch()
         other.reply(held)
 
         assert one.reply(fails)["status"] == "error"
@@ -358,17 +361,18 @@ def test_a_subshell_answers_while_the_kernel_is_busy_and_what_it_runs_is_a_cell(
         create = tool.kc.session.msg("create_subshell_request", {})
         tool.kc.control_channel.send(create)
         subshell = tool.kc._recv_reply(create["header"]["msg_id"], timeout=30, channel="control")["content"]
-        long = tool.kc.execute("import time; time.sleep(1.5)")
-        beside = tool.kc.session.msg(
-            "execute_request", {"code": "print('beside')", "silent": False, "allow_stdin": False}
-        )
+        tool.run("import threading; beside = threading.Event()")
+        waits, goes = "print('busy', flush=True); assert beside.wait(25)", "beside.set(); print('beside')"
+        long = tool.kc.execute(waits)
+        shown(room, waits)
+        beside = tool.kc.session.msg("execute_request", {"code": goes, "silent": False, "allow_stdin": False})
         beside["header"]["subshell_id"] = subshell["subshell_id"]
         tool.kc.shell_channel.send(beside)
-        first = tool.kc.get_shell_msg(timeout=30)["parent_header"]["msg_id"]
-        tool.reply(long)
+        replies = [tool.kc.get_shell_msg(timeout=30) for _ in range(2)]
 
-    assert first == beside["header"]["msg_id"]
-    cell = shown(room, "print('beside')")
+    statuses = {reply["parent_header"]["msg_id"]: reply["content"]["status"] for reply in replies}
+    assert statuses == {long: "ok", beside["header"]["msg_id"]: "ok"}
+    cell = shown(room, goes)
     until(lambda: room.get_cell(cell.id).execution_count is not None)
     assert [output.text for output in cell.outputs] == ["beside\n"]
 

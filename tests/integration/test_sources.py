@@ -13,7 +13,7 @@ import pytest
 from elsewhere import install
 from runtimed.client.sync import Session
 from runtimed.errors import InvalidRequest, SolveError
-from serving import Daemon, until
+from serving import Daemon, ended, until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -89,4 +89,4 @@ def test_a_killed_daemon_leaves_no_deno(place: Daemon) -> None:
     session.close()
     place.start()
 
-    until(lambda: not kernel.is_running() or kernel.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: ended(kernel))

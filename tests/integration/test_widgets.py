@@ -98,7 +98,9 @@ async def test_a_click_is_an_event_and_what_its_handler_says_is_captured(fronten
 
     (stream,) = await frontend.until(lambda: frontend.entry(out)["outputs"])
     assert (stream["output_type"], stream["text"]) == ("stream", {"inline": "clicked\n"})
-    custom = [b for b in frontend.broadcasts if b["content"].get("data", {}).get("method") == "custom"]
+    custom = await frontend.until(
+        lambda: [b for b in frontend.broadcasts if b["content"].get("data", {}).get("method") == "custom"]
+    )
     assert custom[0]["content"]["data"]["content"] == {"seen": 1}
 
 
