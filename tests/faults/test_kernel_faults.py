@@ -186,7 +186,9 @@ async def test_a_message_interrupt_nobody_answers_is_an_error(tmp_path: Path, mo
     async with running(tmp_path / "run", spec) as listener:
         await listener.kernel.interrupt()  # ipykernel answers it
         monkeypatch.setattr("runtimed.kernels.kernel.INTERRUPT_S", 0.1)
-        os.kill(listener.kernel.pid, signal.SIGSTOP)
+        kernel = psutil.Process(listener.kernel.pid)
+        kernel.suspend()  # it goes on until its main thread has had a turn
+        assert await asyncio.to_thread(_within, 10, lambda: kernel.status() == psutil.STATUS_STOPPED)
         listener.kernel.resume = lambda: None  # type: ignore[method-assign]
         monkeypatch.setattr("runtimed.kernels.life.Life.interrupt", lambda life: None)
 
