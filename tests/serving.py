@@ -75,11 +75,13 @@ class Daemon:
 
     def close(self) -> None:
         """Leave no process behind."""
-        with contextlib.suppress(DaemonNotRunning, DaemonVersionMismatch, psutil.NoSuchProcess):
-            self.stop()
-        for process in self._started:
-            process.kill()
-            process.communicate()
+        try:
+            with contextlib.suppress(DaemonNotRunning, DaemonVersionMismatch, psutil.NoSuchProcess):
+                self.stop()
+        finally:
+            for process in self._started:
+                process.kill()
+                process.communicate()
 
     def shut(self, notebook: str) -> bool:
         """Have the room leave the daemon's memory; whether it was there."""
