@@ -48,7 +48,7 @@ async def kernels_leave(folder: Path) -> None:
         kernel.bind(at.address(at.shell))
         ours.append(Channels(at, Codec(b"key", ""), lambda _: None))
     for channels in ours:
-        for _ in range(20):
+        for _ in range(6):
             channels.send("shell", LONG)
     await both(with_them, lambda: [channels.close() for channels in ours])
 

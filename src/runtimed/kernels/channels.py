@@ -33,8 +33,9 @@ BATCH_MAX = 256  # messages, and
 SLICE_S = 0.010  # seconds: then others of the loop have their turn
 RETRY_MS = 5  # libzmq's own default is 100, which every start would pay
 # How long a socket that is closed goes on with what it has. Not 0: libzmq 4.3.5 then aborts the whole process if a peer
-# goes just now, to whom half a message is on its way (session_base.cpp, clean_pipes).
-LINGER_MS = 1000
+# goes just now, to whom half a message is on its way (session_base.cpp, clean_pipes). Nor short: it also aborts if the
+# time is over at that moment, and to a process that stood still in between both happen at once.
+LINGER_MS = 10_000
 SOCKETS_MAX = 16_384
 LAST_WORDS_S = 0.5  # how long after a kernel's end its sockets may take to say that nothing follows
 
