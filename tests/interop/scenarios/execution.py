@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 from urllib.request import urlopen
 
 from interop.clients import Failed, Seat
 from interop.matrix import Difference, Place, scenario
 from serving import until
 
+T = TypeVar("T")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
@@ -304,9 +306,14 @@ def stops_the_kernel_and_starts_it_again(place: Place) -> None:
 
 
 def completed(seat: Seat, code: str) -> dict[str, Any] | None:
-    """At the end of the code; on a busy machine a kernel may have no time for it."""
+    """At the end of the code."""
+    return in_time(lambda: seat.complete(code=code, at=len(code)))
+
+
+def in_time(ask: Callable[[], T]) -> T | None:
+    """On a busy machine a kernel may have no time for a question."""
     try:
-        return seat.complete(code=code, at=len(code))  # type: ignore[no-any-return]
+        return ask()
     except Failed as error:
         assert "timed out" in str(error)
         return None
@@ -320,7 +327,7 @@ def completes_and_remembers(place: Place) -> None:
     found = until(lambda: completed(seat, "y = wonderful_na"))
 
     assert "wonderful_name" in found["labels"] and (found["start"], found["end"]) == (4, 16)
-    assert seat.history(n=5)[-1] == "wonderful_name = 1"
+    assert until(lambda: in_time(lambda: seat.history(n=5)))[-1] == "wonderful_name = 1"
     assert seat.history(pattern="derful", n=5, unique=True) == ["wonderful_name = 1"]
     assert seat.history(pattern="wond*name", n=5) == []  # a part of the code, no glob
 

@@ -25,6 +25,8 @@ def three_who_write_at_once_agree(place: Place) -> None:
 
     made = [seat.begin("add", source=f"{n} of {number}") for n in range(10) for number, seat in enumerate(seats)]
     cells = [answer.result(60) for answer in made]
+    for seat in seats:
+        seat.sees(lambda seat: "0 of 0" in seat.sources())
     edits = [seat.begin("set_source", cell=cells[0], source=f"{number}: 0 of 0") for number, seat in enumerate(seats)]
     for edit in edits:
         edit.result(60)
