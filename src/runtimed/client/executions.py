@@ -13,8 +13,8 @@ from runtimed.client.cells import begin_cell, check_code
 from runtimed.client.results import read_execution
 from runtimed.client.sources import check_source
 from runtimed.errors import ConnectionLost, ExecutionTimeout, InvalidRequest
-from runtimed.wire.requests import ExecuteCell
-from runtimed.wire.responses import CellQueued, NoKernel
+from runtimed.wire.requests import AcknowledgeNotebookSync, ExecuteCell
+from runtimed.wire.responses import CellQueued, NoKernel, NotebookSyncAcknowledged
 
 if TYPE_CHECKING:
     from runtimed.client.replica import Write
@@ -59,12 +59,19 @@ async def queue_cell(seat: Seat, cell_id: str) -> str:
 async def wait(seat: Seat, execution_id: str, timeout: float | None) -> ExecutionResult:
     """The result of an execution that anybody queued."""
     check_timeout(timeout)
-    try:
+    if not await _is_known(seat, execution_id):
+        raise InvalidRequest(f"no such execution: {execution_id}")
+    return await _timed(seat, Started(execution_id, ""), timeout)
+
+
+async def _is_known(seat: Seat, execution_id: str) -> bool:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(UNKNOWN_TIMEOUT):
             await seat.watches.until(lambda: seat.runtime.executions.status(execution_id) is not None)
-    except TimeoutError:
-        raise InvalidRequest(f"no such execution: {execution_id}") from None
-    return await _timed(seat, Started(execution_id, ""), timeout)
+            return True
+    # A daemon that stood still has more to tell, and answers behind that.
+    expect(await seat.ask(AcknowledgeNotebookSync()), NotebookSyncAcknowledged)
+    return seat.runtime.executions.status(execution_id) is not None
 
 
 def check_timeout(timeout: object) -> None:

@@ -46,6 +46,7 @@ class Room:
         self.peers: set[Peer] = set()
         self.hanging: list[str] = []
         self.launched: list[requests.LaunchKernel] = []
+        self.untold: list[str] = []  # executions of which it tells only before its next word
         self.writes_with_request = 0  # wake-ups that brought an edit and a request together
 
     def reload(self) -> None:
@@ -72,6 +73,10 @@ class Room:
                 return made(kernel_type=kind, env_source="uv:prewarmed", launched_config={})
             case requests.SaveNotebook(path=path):
                 return responses.NotebookSaved(path=path or "", exported_heads=[], save_sequence=1)
+            case requests.AcknowledgeNotebookSync():
+                for execution_id in self.untold:
+                    self.tell(lambda tx, e=execution_id: self.runtime.executions.add(tx, e, "", "", 1, by, "done"))
+                return responses.NotebookSyncAcknowledged(heads=[])
             case _ if not running:
                 return responses.NoKernel()
             case requests.ShutdownKernel(leaving=True) if len(self.peers) > 1:

@@ -130,6 +130,16 @@ async def test_an_unknown_execution_is_said_so(session: AsyncSession, monkeypatc
         await session.wait_execution("nope")
 
 
+async def test_an_execution_of_which_a_stalled_daemon_has_not_told_yet_is_waited_for(
+    session: AsyncSession, daemon: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtimed.client.executions.UNKNOWN_TIMEOUT", 0.01)
+    await session.connect()
+    daemon.room.untold.append("late")
+
+    assert (await session.wait_execution("late")).status == "done"
+
+
 async def test_a_lost_daemon_fails_the_wait_and_says_what_is_kept(session: AsyncSession, daemon: StandIn) -> None:
     running = asyncio.create_task(session.run(HANG))
     execution_id = await until_hanging(daemon)
