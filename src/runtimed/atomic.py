@@ -106,24 +106,25 @@ def lock_file(path: Path) -> Iterator[None]:
 
 def _claim(fd: int, path: Path) -> None:
     ends = time.monotonic() + NAMED_WITHIN
-    while not _is_ours(fd, path):
+    while (taken := _try(fd, path)) is not None:
         pid = holder_of(path)
         if (pid is not None and _exists(pid)) or time.monotonic() >= ends:
-            raise CacheUnusable(f"{path} is in use by {_named(pid)}") from BlockingIOError()
+            raise CacheUnusable(f"{path} is in use by {_named(pid)}") from taken
         time.sleep(0.02)  # it has just been taken and not yet been signed, or is about to be free
     with refusals("write the lock", kept="nothing was changed"):
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
 
 
-def _is_ours(fd: int, path: Path) -> bool:
+def _try(fd: int, path: Path) -> BlockingIOError | None:
+    """What the system says if somebody else has the lock."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+    except BlockingIOError as exc:
+        return exc
     except OSError as exc:
         raise CacheUnusable(f"{path} cannot be locked: {exc.strerror}") from exc
-    return True
+    return None
 
 
 def _exists(pid: int) -> bool:

@@ -88,13 +88,15 @@ def test_a_full_disk_for_one_room_is_not_the_end_of_the_kernel(daemon: Daemon) -
 def test_a_cell_whose_outputs_meet_a_full_disk_ends_all_the_same(daemon: Daemon, tmp_path: Path, size: int) -> None:
     daemon.start()
     session = Session("full")
-    session.run("import time; from IPython.display import HTML")
-    ended = tmp_path / "ended"
-    code = f"time.sleep(1); display(HTML('x' * {size})); open({str(ended)!r}, 'w').close()"
+    session.run("import os, time; from IPython.display import HTML")
+    full_now, ended = tmp_path / "full", tmp_path / "ended"
+    waits = f"while not os.path.exists({str(full_now)!r}): time.sleep(0.02)\n"
+    code = waits + f"display(HTML('x' * {size})); open({str(ended)!r}, 'w').close()"
     cell_id = session.create_cell(code)
     execution_id = session.queue_cell(cell_id)
     until(lambda: session.get_cells()[1].execution_count == 2)
     with full(daemon):
+        full_now.touch()
         until(ended.exists)
         for _ in range(50):  # turns of its loop, in which it hears what the kernel says
             assert daemon.client.ping()

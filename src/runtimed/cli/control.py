@@ -16,8 +16,6 @@ from runtimed.cli.pools import lines_of
 from runtimed.errors import ConnectionLost, DaemonError, NotAvailable, RuntimedError
 
 if TYPE_CHECKING:
-    import psutil
-
     from runtimed.client.admin import DaemonClient
 
 app = typer.Typer(help="Start, stop and look at the daemon.", no_args_is_help=True)
@@ -154,26 +152,18 @@ def _end(info: dict[str, Any]) -> None:
     """Ask it to end, and wait until the process has: only then is the socket free for the next one."""
     import psutil
 
+    from runtimed.client.launch import has_ended
+
     daemon = psutil.Process(info["pid"])
     _client().shutdown()
     deadline = time.monotonic() + STOP_TIMEOUT
-    while _alive(daemon):
+    while not has_ended(daemon):
         if time.monotonic() >= deadline:
             raise DaemonError(
                 f"The daemon (pid {daemon.pid}) was asked to end {STOP_TIMEOUT:g} s ago and still runs",
                 hint="see: runt daemon logs",
             )
         time.sleep(0.02)
-
-
-def _alive(process: psutil.Process) -> bool:
-    """A zombie has ended, however long its parent takes to notice (psutil's own wait waits for that too)."""
-    import psutil
-
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _log_path() -> Path:

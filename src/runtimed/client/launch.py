@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["ensure_daemon"]
+__all__ = ["ensure_daemon", "has_ended"]
 
 START_TIMEOUT = 30.0
 TAIL_LINES = 12
@@ -150,7 +150,7 @@ def _owner(socket_path: Path) -> psutil.Process | None:
 
 def _answers_before_it_ends(owner: psutil.Process, socket_path: Path, deadline: float) -> bool:
     pause = 0.02
-    while not _has_ended(owner) and time.monotonic() < deadline:
+    while not has_ended(owner) and time.monotonic() < deadline:
         if probe(socket_path):
             return True
         time.sleep(pause)
@@ -158,8 +158,8 @@ def _answers_before_it_ends(owner: psutil.Process, socket_path: Path, deadline: 
     return False
 
 
-def _has_ended(process: psutil.Process) -> bool:
-    """A zombie has, however long its parent takes to notice."""
+def has_ended(process: psutil.Process) -> bool:
+    """A zombie has, however long its parent takes to notice (psutil's own wait waits for that too)."""
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

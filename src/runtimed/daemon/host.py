@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runtimed.daemon.journals import Journals
 from runtimed.daemon.launching import Where
-from runtimed.daemon.logs import Logs
 from runtimed.daemon.occupancy import Occupancy
 from runtimed.daemon.pace import Pace
 from runtimed.daemon.runner import KernelRunner
@@ -75,7 +75,7 @@ class RoomHost:
             self.occupancy.changed,
             lambda: self.room.kernel.free,
         )
-        self._logs = Logs(services, folder, lambda: self.room.documents)
+        self._journals = Journals(services, folder, lambda: self.room.documents)
         self.saver = Saver(self, paths)
         self.pace = Pace(lambda: self.room, self._flushed)
         self._perform(self.room.wake())
@@ -205,7 +205,7 @@ class RoomHost:
         self.pace.flush_all()
         await self.saver.close()
         self.pace.flush_all()
-        await self._logs.finish()
+        await self._journals.finish()
         await self._list_executions()
 
     async def _list_executions(self) -> None:
@@ -226,7 +226,7 @@ class RoomHost:
                 if connection := self._connections.get(peer_id):
                     connection.send(data)
             case do.Append(document, changes):
-                self._logs.append(document, changes)
+                self._journals.append(document, changes)
             case do.ExecuteOnKernel(execution_id, cell_id, code):
                 if not self.tenancy.run(execution_id):
                     self.runner.execute(execution_id, cell_id, code)

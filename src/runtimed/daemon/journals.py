@@ -1,4 +1,4 @@
-"""A live room's change logs: what is appended to them is synced soon, and a long one gives way to a snapshot."""
+"""A live room's journals: what is appended to them is synced soon, and a long one gives way to a snapshot."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from runtimed.daemon.services import Services
     from runtimed.room.documents import Documents
 
-__all__ = ["Logs"]
+__all__ = ["Journals"]
 
 
-class Logs:
+class Journals:
     """``documents`` is asked each time, for the room may be loaded anew."""
 
     def __init__(self, services: Services, folder: RoomFolder, documents: Callable[[], Documents]) -> None:
