@@ -123,7 +123,7 @@ async def test_a_kernel_killed_in_a_cell_is_noticed_with_its_signal_after_its_la
         os.kill(listener.kernel.pid, number)
         death = await listener.death()
 
-        assert time.monotonic() - killed_at < 10
+        assert time.monotonic() - killed_at < 2
         assert death.signal == number.name
         assert number.name in str(death)
         assert death.exit_code is None
@@ -144,14 +144,22 @@ async def test_a_kernel_that_leaves_by_itself_says_its_code_and_its_stderr(tmp_p
 
 
 async def test_outputs_printed_before_the_death_are_all_there(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    code = f"""
+import os, time
+for n in range(2000): print(n, flush=True)
+while not os.path.exists({str(gate)!r}): time.sleep(0.02)
+for n in range(2000, 2200): print(n, flush=True)
+time.sleep(0.3)
+os._exit(1)
+"""
     async with running(tmp_path / "run", here(tmp_path)) as listener:
-        cell = listener.begin(
-            "for n in range(200): print(n, flush=True)\nimport time; time.sleep(0.3); import os; os._exit(1)"
-        )
+        cell = listener.begin(code)
+        await listener.said(cell, "1999\n")
+        gate.touch()  # the last of them are what the sockets hold: what is not sent by the end nobody can know of
         await listener.death()
 
-    # What the sockets between us hold: what a kernel has not sent when it ends nobody can know of.
-    assert listener.text(cell) == "".join(f"{n}\n" for n in range(200))
+    assert listener.text(cell) == "".join(f"{n}\n" for n in range(2200))
 
 
 async def test_what_a_dead_kernel_started_ends_with_it(tmp_path: Path) -> None:

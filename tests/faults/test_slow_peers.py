@@ -136,7 +136,7 @@ def test_a_request_whose_changes_never_come_is_answered_in_time_and_holds_up_no_
     late = [peer.ask(AcknowledgeNotebookSync(), (never,)) for _ in range(5)]
 
     assert isinstance(peer.answer(peer.ask(AcknowledgeNotebookSync())), NotebookSyncAcknowledged)
-    assert time.monotonic() - began < 5  # each of those waits for ten
+    assert time.monotonic() - began < 2  # each of those waits for ten
     for request_id in late:
         answer = peer.answer(request_id, 25)
         assert isinstance(answer, Error) and answer.code and "never came" in answer.error
@@ -164,7 +164,7 @@ def test_200_connections_that_say_nothing_keep_nobody_out_and_end_in_time(standi
         for number, peer in enumerate(silent):
             peer.write((b"", PREAMBLE[:3], PREAMBLE, PREAMBLE + b"\0\0\1\0", PREAMBLE + b"\0\0\1\0{")[number % 5])
 
-        assert slowest(lambda: good.create_cell("x"), 20) < 5
+        assert slowest(lambda: good.create_cell("x"), 20) < 1
         with Session(room, socket_path=standing.socket) as newcomer:
             newcomer.create_cell("x")
         assert all(peer.dropped(15) for peer in silent)
@@ -203,7 +203,7 @@ def test_who_is_not_heard_of_is_let_go(daemon: Daemon, notebook_id: str) -> None
         began = time.monotonic()
         while not peer.dropped(0.1):
             alive.send(FrameType.PRESENCE, cbor2.dumps({"type": "heartbeat", "peer_id": "local"}))
-            assert time.monotonic() - began < 20
+            assert time.monotonic() - began < 10
         assert isinstance(alive.answer(alive.ask(AcknowledgeNotebookSync())), NotebookSyncAcknowledged)
     process.terminate()
     assert process.wait(30) == 0

@@ -316,7 +316,7 @@ def test_an_interrupt_ends_the_cell_and_what_its_sender_queued(own: Session, cod
 
     own.interrupt()
 
-    result = own.wait_execution(running)
+    result = own.wait_execution(running, 10)
     assert result.error is not None and result.error.ename == "KeyboardInterrupt"
     assert own.wait_execution(waiting).status == "cancelled"
     assert own.run("x").display_data[0].data == {"text/plain": "1"}
@@ -339,7 +339,7 @@ def test_a_kernel_killed_between_two_cells_is_replaced(own: Session) -> None:
 
     os.kill(pid, signal.SIGKILL)
 
-    until(lambda: not own.kernel_started)
+    until(lambda: not own.kernel_started, 5)
     assert plain(own.run("x").outputs)[0][0] == "NameError"
 
 

@@ -58,16 +58,17 @@ class Host:
     def tool(self, name: str, **arguments: Any) -> Any:
         return self.call("tools/call", name=name, arguments=arguments)
 
-    def hang_up(self) -> str:
-        """What the server wrote to stderr until it ended; what it might wait for in these tests takes longer."""
+    def hang_up(self, within: float) -> str:
+        """What the server wrote to stderr until it ended."""
         assert self.process.stdin is not None
         self.process.stdin.close()
-        self.process.wait(10)
+        self.process.wait(within)
         assert self.process.returncode == 0
         assert self.process.stderr is not None
         return self.process.stderr.read()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("command", [[], [sys.executable, "-m", "runtimed._mcp_server"]], ids=["script", "module"])
 def test_the_server_ends_with_its_host_and_starts_no_daemon_for_nothing(
     daemon: Daemon, tmp_path: Path, command: list[str]
@@ -75,11 +76,12 @@ def test_the_server_ends_with_its_host_and_starts_no_daemon_for_nothing(
     with Host(tmp_path, *command) as host:
         assert len(host.call("tools/list")["tools"]) == TOOLS
 
-        assert host.hang_up() == ""
+        assert host.hang_up(within=1.0) == ""
 
     assert not daemon.client.ping()
 
 
+@pytest.mark.alone
 @first_kernel
 def test_a_host_that_hangs_up_during_a_cell_leaves_the_cell_and_the_kernel(daemon: Daemon, tmp_path: Path) -> None:
     with Host(tmp_path) as host:
@@ -89,13 +91,14 @@ def test_a_host_that_hangs_up_during_a_cell_leaves_the_cell_and_the_kernel(daemo
         host.send("tools/call", id=99, params={"name": "run_code", "arguments": {"code": code}})
         until((tmp_path / "begun").exists)
 
-        assert host.hang_up() == ""
+        assert host.hang_up(within=1.0) == ""
 
     until(lambda: daemon.rooms()["left"]["active_peers"] == 0)
     assert daemon.rooms()["left"]["has_kernel"]
     assert daemon.rooms()["left"]["kernel_status"] == "busy"
 
 
+@pytest.mark.alone
 def test_a_host_that_hangs_up_while_a_daemon_is_being_started_does_not_wait_for_it(
     daemon: Daemon, tmp_path: Path
 ) -> None:
@@ -103,16 +106,17 @@ def test_a_host_that_hangs_up_while_a_daemon_is_being_started_does_not_wait_for_
         fcntl.flock(started_by_another, fcntl.LOCK_EX)
         host.send("tools/call", id=99, params={"name": "connect_notebook", "arguments": {"notebook_id": "left"}})
 
-        host.hang_up()
+        host.hang_up(within=1.0)
 
 
+@pytest.mark.alone
 def test_a_host_that_is_killed_takes_its_server_with_it(daemon: Daemon, tmp_path: Path) -> None:
     with Host(tmp_path) as host:
         assert host.process.stdout is not None
         host.process.stdout.close()
         host.send("tools/list", id=99, params={})
 
-        assert host.hang_up() == ""
+        assert host.hang_up(within=2.0) == ""
 
 
 def test_garbage_on_the_wire_costs_nothing(daemon: Daemon, tmp_path: Path) -> None:
